@@ -1,0 +1,115 @@
+"""Every setting of every service: read from the environment, checked at start, explained by `regulars settings`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import SetupError
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """What all services share."""
+
+    model_config = SettingsConfigDict(env_prefix="REGULARS_", extra="ignore", populate_by_name=True)
+
+    kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, comma-separated.")
+    database: str = Field(
+        "postgresql://regulars@127.0.0.1:5432/regulars", description="PostgreSQL URL, postgresql://user:password@host/name."
+    )
+    topic_prefix: str = Field("", description="Put before every topic and group name; tests keep apart by it.")
+    partitions: int = Field(12, ge=1, le=1000, description="Partitions of a topic when it is created: the scale's ceiling.")
+    replication: int = Field(1, ge=1, le=5, description="Replicas of a topic when it is created (3 in production).")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
+    metrics_port: Port = Field(0, description="Port of /metrics, /healthz and /readyz; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity logged.")
+    log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people.")
+    secret: SecretStr = Field(
+        SecretStr("change-me-in-production"), description="Signs links in mails and console sessions; keep it stable."
+    )
+    public_url: str = Field("http://127.0.0.1:8010", description="Where ingest is reached from outside; links in mails.")
+
+
+class IngestSettings(Settings):
+    """Everything that arrives from outside."""
+
+    ingest_port: Port = Field(8010, description="Port of the HTTP API for terminals.")
+    rate_limit: int = Field(20_000, ge=1, description="Events a second that one key may publish, averaged over ten seconds.")
+    max_body_bytes: int = Field(16_000_000, ge=1_000, description="Largest request body; larger ones get 413.")
+    acknowledge_seconds: float = Field(10.0, gt=0, description="How long to wait for Kafka before answering 503.")
+    webhook_secret: SecretStr = Field(
+        SecretStr("whsec_cmVndWxhcnMtc2FuZGJveA=="), description="Secret of Resend's webhooks (whsec_...)."
+    )
+
+
+class SegmenterSettings(Settings):
+    """Ledger, stats, memberships."""
+
+    lanes: int = Field(2, ge=1, le=64, description="Consumers side by side in this process, each with its own connection.")
+    batch_events: int = Field(5_000, ge=1, le=50_000, description="Most records that one transaction takes.")
+    dead_letter_share: float = Field(
+        0.5, gt=0, le=1, description="Stop consuming when more than this share of the last records fail; 1 never stops."
+    )
+    dead_letter_window: int = Field(2_000, ge=10, description="Over how many of the last records that share is taken.")
+    instance: str = Field("segmenter-0", description="Stable name of this process, so that a restart keeps its partitions.")
+
+
+class MailerSettings(Settings):
+    """Planning and sending of mail."""
+
+    mail_provider: Literal["sandbox", "resend"] = Field("sandbox", description="Where mail goes.")
+    sandbox_url: str = Field("http://127.0.0.1:8030", description="The sandbox's address, for provider sandbox.")
+    resend_api_key: SecretStr = Field(
+        SecretStr(""),
+        description="Resend's API key.",
+        validation_alias=AliasChoices("RESEND_API_KEY", "resend_api_key"),
+    )
+    resend_from_email: str = Field(
+        "",
+        description="Sender address where the organization gives none.",
+        validation_alias=AliasChoices("RESEND_FROM_EMAIL", "resend_from_email"),
+    )
+    resend_requests_per_second: float = Field(2.0, gt=0, description="Resend's rate limit, shared by all mailers.")
+    instance: str = Field("mailer-0", description="Stable name of this process, so that a restart keeps its partitions.")
+
+
+class AdminSettings(Settings):
+    """API and console for marketers."""
+
+    admin_port: Port = Field(8020, description="Port of the admin API and console.")
+
+
+SERVICES: dict[str, type[Settings]] = {
+    "ingest": IngestSettings,
+    "segmenter": SegmenterSettings,
+    "mailer": MailerSettings,
+    "admin": AdminSettings,
+}
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(kind: type[S], **given: Any) -> S:
+    """The settings of a service, from the environment; `given` wins.
+
+    Raises SetupError with one line that names the variable, its value and what is wrong.
+    """
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise SetupError(f"Setting {variable_of(kind, name)} is wrong: {first['msg']} (given: {first['input']!r}). "
+                         "`regulars settings` explains each.") from error
+
+
+def variable_of(kind: type[Settings], name: str) -> str:
+    """The environment variable of a setting: REGULARS_KAFKA for kafka, RESEND_API_KEY for itself."""
+    field = kind.model_fields.get(name)
+    if field is not None and isinstance(field.validation_alias, AliasChoices):
+        return str(field.validation_alias.choices[0])
+    return name if name.isupper() else f"REGULARS_{name.upper()}"
