@@ -19,10 +19,13 @@ class Settings(BaseSettings):
 
     kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, comma-separated.")
     database: str = Field(
-        "postgresql://regulars@127.0.0.1:5432/regulars", description="PostgreSQL URL, postgresql://user:password@host/name."
+        "postgresql://regulars@127.0.0.1:5432/regulars",
+        description="PostgreSQL URL, postgresql://user:password@host/name.",
     )
     topic_prefix: str = Field("", description="Put before every topic and group name; tests keep apart by it.")
-    partitions: int = Field(12, ge=1, le=1000, description="Partitions of a topic when it is created: the scale's ceiling.")
+    partitions: int = Field(
+        12, ge=1, le=1000, description="Partitions of a topic when it is created: the scale's ceiling."
+    )
     replication: int = Field(1, ge=1, le=5, description="Replicas of a topic when it is created (3 in production).")
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
     metrics_port: Port = Field(0, description="Port of /metrics, /healthz and /readyz; 0 takes a free one.")
@@ -31,14 +34,18 @@ class Settings(BaseSettings):
     secret: SecretStr = Field(
         SecretStr("change-me-in-production"), description="Signs links in mails and console sessions; keep it stable."
     )
-    public_url: str = Field("http://127.0.0.1:8010", description="Where ingest is reached from outside; links in mails.")
+    public_url: str = Field(
+        "http://127.0.0.1:8010", description="Where ingest is reached from outside; links in mails."
+    )
 
 
 class IngestSettings(Settings):
     """Everything that arrives from outside."""
 
     ingest_port: Port = Field(8010, description="Port of the HTTP API for terminals.")
-    rate_limit: int = Field(20_000, ge=1, description="Events a second that one key may publish, averaged over ten seconds.")
+    rate_limit: int = Field(
+        20_000, ge=1, description="Events a second that one key may publish, averaged over ten seconds."
+    )
     max_body_bytes: int = Field(16_000_000, ge=1_000, description="Largest request body; larger ones get 413.")
     acknowledge_seconds: float = Field(10.0, gt=0, description="How long to wait for Kafka before answering 503.")
     webhook_secret: SecretStr = Field(
@@ -49,13 +56,17 @@ class IngestSettings(Settings):
 class SegmenterSettings(Settings):
     """Ledger, stats, memberships."""
 
-    lanes: int = Field(2, ge=1, le=64, description="Consumers side by side in this process, each with its own connection.")
+    lanes: int = Field(
+        2, ge=1, le=64, description="Consumers side by side in this process, each with its own connection."
+    )
     batch_events: int = Field(5_000, ge=1, le=50_000, description="Most records that one transaction takes.")
     dead_letter_share: float = Field(
         0.5, gt=0, le=1, description="Stop consuming when more than this share of the last records fail; 1 never stops."
     )
     dead_letter_window: int = Field(2_000, ge=10, description="Over how many of the last records that share is taken.")
-    instance: str = Field("segmenter-0", description="Stable name of this process, so that a restart keeps its partitions.")
+    instance: str = Field(
+        "segmenter-0", description="Stable name of this process, so that a restart keeps its partitions."
+    )
 
 
 class MailerSettings(Settings):
@@ -74,7 +85,9 @@ class MailerSettings(Settings):
         validation_alias=AliasChoices("RESEND_FROM_EMAIL", "resend_from_email"),
     )
     resend_requests_per_second: float = Field(2.0, gt=0, description="Resend's rate limit, shared by all mailers.")
-    instance: str = Field("mailer-0", description="Stable name of this process, so that a restart keeps its partitions.")
+    instance: str = Field(
+        "mailer-0", description="Stable name of this process, so that a restart keeps its partitions."
+    )
 
 
 class AdminSettings(Settings):
@@ -103,8 +116,10 @@ def load(kind: type[S], **given: Any) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        raise SetupError(f"Setting {variable_of(kind, name)} is wrong: {first['msg']} (given: {first['input']!r}). "
-                         "`regulars settings` explains each.") from error
+        raise SetupError(
+            f"Setting {variable_of(kind, name)} is wrong: {first['msg']} (given: {first['input']!r}). "
+            "`regulars settings` explains each."
+        ) from error
 
 
 def variable_of(kind: type[Settings], name: str) -> str:

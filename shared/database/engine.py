@@ -1,0 +1,37 @@
+"""Connections: SQLAlchemy engines for queries, plain psycopg for the hot path and for LISTEN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+KEEPALIVE = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+
+
+def engine(url: str, **options: Any) -> Engine:
+    """An engine on psycopg 3 that notices a connection lost while idle."""
+    return create_engine(driver_url(url), pool_pre_ping=True, connect_args=KEEPALIVE, **options)
+
+
+def async_engine(url: str, **options: Any) -> AsyncEngine:
+    """The same for asyncio services."""
+    return create_async_engine(driver_url(url), pool_pre_ping=True, connect_args=KEEPALIVE, **options)
+
+
+def connect(url: str, **options: Any) -> psycopg.Connection[Any]:
+    """A plain psycopg connection."""
+    return psycopg.connect(plain_url(url), **KEEPALIVE, **options)
+
+
+def driver_url(url: str) -> str:
+    """The URL as SQLAlchemy wants it."""
+    return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def plain_url(url: str) -> str:
+    """The URL as libpq wants it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,31 @@
+"""Every table of Regulars, one file a noun. Each leads with organization_id: statements stay inside one organization,
+and Citus can spread the rows by it.
+"""
+
+from shared.database.tables.columns import metadata
+from shared.database.tables.customers import customer, customer_merge, erasure, flip
+from shared.database.tables.ledger import dead_letter, ledger
+from shared.database.tables.mail import campaign, mail_batch, message, suppression
+from shared.database.tables.organizations import api_key, audit_log, organization
+from shared.database.tables.segments import outbox, segment, segment_change, static_member
+
+__all__ = [
+    "api_key",
+    "audit_log",
+    "campaign",
+    "customer",
+    "customer_merge",
+    "dead_letter",
+    "erasure",
+    "flip",
+    "ledger",
+    "mail_batch",
+    "message",
+    "metadata",
+    "organization",
+    "outbox",
+    "segment",
+    "segment_change",
+    "static_member",
+    "suppression",
+]

@@ -1,0 +1,91 @@
+"""Customers: profile, stats and memberships in one row, because an event changes them together."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
+
+customer = Table(
+    "customer",
+    metadata,
+    organization_key(),
+    Column("customer_id", Id, primary_key=True),
+    # Stats: sums of the ledger.
+    required("total_spent", BigInteger, server_default="0", comment="minor units, net of refunds"),
+    required("visit_count", Integer, server_default="0"),
+    Column("first_visit_at", Instant),
+    Column("last_visit_at", Instant),
+    required("coupon_redemptions", Integer, server_default="0"),
+    required("discount_received", BigInteger, server_default="0", comment="minor units, by coupons"),
+    Column("last_open_at", Instant),
+    Column("last_click_at", Instant),
+    Column("first_event_at", Instant),
+    Column("registered_given_at", Instant, comment="as the POS said"),
+    Column("registered_at", Instant, Computed("coalesce(registered_given_at, first_event_at)", persisted=True)),
+    # Memberships.
+    required("memberships", LargeBinary, server_default=text("''::bytea"), comment="bit n: in the segment of slot n"),
+    Column("scheduled_at", Instant, comment="not later than the next instant at which time alone moves a membership"),
+    # Profile: fold of the customer's events, newest time first for each field.
+    Column("name", Text),
+    Column("email", Text),
+    required("email_verified", Boolean, server_default="false"),
+    Column("email_verified_at", Instant),
+    Column("phone", Text),
+    Column("birthday", SmallInteger, comment="month x 100 + day"),
+    Column("birthday_year", SmallInteger),
+    Column("anniversary", SmallInteger, comment="month x 100 + day"),
+    Column("anniversary_year", SmallInteger),
+    required("tags", ARRAY(Text), server_default="{}"),
+    required("marketing_consent", Boolean, server_default="false"),
+    Column("consent_at", Instant),
+    Column("consent_where", Text),
+    Column("consent_wording", Text),
+    Column("preferred_contact_time", Text),
+    Column("email_frequency", Text),
+    Column("time_zone", Text),
+    Column("locale", Text),
+    Index("customer_email_idx", "organization_id", text("lower(email)")),
+)
+
+flip = Table(
+    "flip",
+    metadata,
+    organization_key(),
+    Column("due_at", Instant, primary_key=True),
+    Column("customer_id", Id, primary_key=True),
+    comment="Customers to be looked at again at an instant; counts only while it is the customer's scheduled_at.",
+)
+
+customer_merge = Table(
+    "customer_merge",
+    metadata,
+    organization_key(),
+    Column("customer_id", Id, primary_key=True),
+    required("into_customer_id", Id, comment="as the newest merge said"),
+    required("root_customer_id", Id, comment="who it is in the end, over all merges"),
+    required("merged_at", Instant),
+    required("event_key", Id, comment="breaks ties of merged_at"),
+    Index("customer_merge_root_idx", "organization_id", "root_customer_id"),
+)
+
+erasure = Table(
+    "erasure",
+    metadata,
+    organization_key(),
+    Column("customer_digest", LargeBinary, primary_key=True, comment="SHA-256 of organization and customer id"),
+    required("erased_at", Instant, comment="events up to this instant count for nobody"),
+)

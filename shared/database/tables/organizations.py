@@ -1,0 +1,48 @@
+"""Organizations, their keys and their audit log."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Identity, LargeBinary, Table, Text, Time, func
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
+
+organization = Table(
+    "organization",
+    metadata,
+    organization_key(),
+    required("name", Text),
+    required("currency", Text, comment="ISO 4217"),
+    required("time_zone", Text, comment="IANA name"),
+    required("sender_name", Text, server_default=""),
+    required("sender_email", Text, server_default=""),
+    required("postal_address", Text, server_default=""),
+    Column("quiet_from", Time, comment="no marketing mail from this local time of day"),
+    Column("quiet_until", Time, comment="until this one"),
+    required("created_at", Instant, server_default=func.now()),
+    required("updated_at", Instant, server_default=func.now()),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    organization_key(),
+    Column("key_id", Id, primary_key=True),
+    required("role", Text, comment="terminal, viewer, marketer or owner"),
+    required("name", Text, server_default=""),
+    required("secret_hash", LargeBinary, comment="SHA-256 of a 256-bit random secret"),
+    required("created_at", Instant, server_default=func.now()),
+    Column("revoked_at", Instant),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    organization_key(),
+    Column("audit_id", BigInteger, Identity(always=True), primary_key=True),
+    required("at", Instant, server_default=func.now()),
+    required("actor", Text, comment="key id or user"),
+    required("action", Text, comment="such as segment.created"),
+    required("subject", Text, comment="what was changed: its kind and id"),
+    required("detail", JSONB, server_default="{}"),
+)

@@ -1,0 +1,65 @@
+"""Segments, their changes, and the outbox from which changes are published."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Float, Identity, Index, Integer, Table, Text, UniqueConstraint, func
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
+
+segment = Table(
+    "segment",
+    metadata,
+    organization_key(),
+    Column("segment_id", Id, primary_key=True),
+    required("name", Text),
+    required("description", Text, server_default=""),
+    required("color", Text, server_default="#4f7cac"),
+    required("kind", Text, comment="dynamic or static"),
+    Column("criteria", JSONB(none_as_null=True), comment="null for static ones"),
+    required("slot", Integer, comment="its bit in customer.memberships"),
+    required("state", Text, server_default="live", comment="filling or live"),
+    required("progress", Float, server_default="1", comment="of the filling, 0 to 1"),
+    required("member_count", BigInteger, server_default="0"),
+    required("version", Integer, server_default="1"),
+    required("created_at", Instant, server_default=func.now()),
+    required("updated_at", Instant, server_default=func.now()),
+    UniqueConstraint("organization_id", "slot"),
+    UniqueConstraint("organization_id", "name"),
+)
+
+static_member = Table(
+    "static_member",
+    metadata,
+    organization_key(),
+    Column("segment_id", Id, primary_key=True),
+    Column("customer_id", Id, primary_key=True),
+    required("added_at", Instant, server_default=func.now()),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    organization_key(),
+    Column("outbox_id", BigInteger, Identity(always=True), primary_key=True),
+    required("customer_id", Id),
+    required("at", Instant),
+    required("cause", Text, comment="event, time, backfill or edit"),
+    required("entered", ARRAY(Id), comment="segment ids"),
+    required("left", ARRAY(Id), comment="segment ids"),
+    comment="Membership changes not yet published; a row moves to segment_change when Kafka has it.",
+)
+
+segment_change = Table(
+    "segment_change",
+    metadata,
+    organization_key(),
+    Column("outbox_id", BigInteger, primary_key=True, autoincrement=False),
+    required("customer_id", Id),
+    required("at", Instant),
+    required("cause", Text),
+    required("entered", ARRAY(Id)),
+    required("left", ARRAY(Id)),
+    Index("segment_change_customer_idx", "organization_id", "customer_id", "at"),
+    comment="History of memberships.",
+)

@@ -1,0 +1,56 @@
+"""Topics, their names and how clients are configured. Nothing connects at import."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewTopic
+from kafka.errors import TopicAlreadyExistsError
+
+from shared.settings import Settings
+
+
+class Topic(StrEnum):
+    """Every topic, by its published name."""
+
+    SALES = "pos.sales.v1"
+    COUPONS = "pos.coupons.v1"
+    CUSTOMERS = "pos.customers.v1"
+    SEGMENTS = "crm.segments.v1"
+    MAIL = "crm.mail.v1"
+    DEAD_LETTERS = "crm.dead-letter.v1"
+
+    def on(self, settings: Settings) -> str:
+        """The name on this broker, with the prefix that keeps installations apart."""
+        return settings.topic_prefix + self.value
+
+
+def create_topics(settings: Settings) -> None:
+    """Create what is missing; present topics stay as they are."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.split(","), client_id="regulars-topics")
+    try:
+        present = set(admin.list_topics())
+        missing = [
+            NewTopic(name=name, num_partitions=settings.partitions, replication_factor=settings.replication)
+            for name in (topic.on(settings) for topic in Topic)
+            if name not in present
+        ]
+        if missing:
+            admin.create_topics(missing)
+    except TopicAlreadyExistsError:
+        return  # another process was first
+    finally:
+        admin.close()
+
+
+def producer(settings: Settings, **options: Any) -> KafkaProducer:
+    """A producer that loses nothing it acknowledged: acks=all, idempotent, back quickly after an outage."""
+    return KafkaProducer(
+        bootstrap_servers=settings.kafka.split(","),
+        acks="all",
+        enable_idempotence=True,
+        reconnect_backoff_max_ms=1000,
+        **{"batch_size": 65_536, "linger_ms": 0, "max_request_size": 2_000_000, **options},
+    )
