@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NullPool, text
 
 from shared.database.engine import engine
 
@@ -39,7 +39,7 @@ def make_revision(url: str, title: str) -> None:
 
 
 def _connection(url: str) -> Any:
-    return engine(url).connect()
+    return engine(url, poolclass=NullPool).connect()  # leaves no connection behind: databases are cloned from it
 
 
 def _config(connection: Connection) -> Config:
