@@ -67,15 +67,19 @@ def _read(raw: bytes, now: datetime, fast: msgspec.json.Decoder[Any], kinds: tup
             f"must be at most {MAX_EVENT_BYTES:,} bytes; got {len(raw):,}. Split it or leave out what is not needed",
             code=Reason.TOO_LARGE,
         )
-    event: Event | None = None
-    if _is_plain(raw):
-        try:
-            event = fast.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            event = None
-    if event is None:
-        event = by_authority(raw, kinds)
+    event = _by_fast_path(raw, fast) or _by_authority(raw, kinds)
     _check(event, now)
+    return event
+
+
+def _by_fast_path(raw: bytes, fast: msgspec.json.Decoder[Any]) -> Event | None:
+    """Read what msgspec can judge; None leaves the event to the authority."""
+    if not _is_plain(raw):
+        return None
+    try:
+        event: Event = fast.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
     return event
 
 
@@ -92,7 +96,7 @@ def _is_plain(raw: bytes) -> bool:
     return _C1_CONTROL.search(raw) is None
 
 
-def by_authority(raw: bytes, kinds: tuple[str, ...] = tuple(MODELS)) -> Event:
+def _by_authority(raw: bytes, kinds: tuple[str, ...] = tuple(MODELS)) -> Event:
     """Read an event by its pydantic model, before the checks that hold between fields."""
     given = _parse(raw)
     if "specversion" in given and given["specversion"] != "1.0":

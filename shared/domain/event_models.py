@@ -5,7 +5,7 @@ What a model does not name is tolerated and ignored: CloudEvents extensions, new
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -102,8 +102,16 @@ class CouponRedemptionReversedData(TillData):
     customer_id: CustomerId | None = None
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class CustomerUpsertedData(TillData):
     """What is absent stays, null clears."""
+
+    # Absent is not null here, so the schema must not call null the default.
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     customer_id: CustomerId
     name: Name | None = None
