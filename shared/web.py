@@ -1,0 +1,113 @@
+"""What surrounds every HTTP service: request ids, metrics by route, a limit on bodies, health, errors as problems."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import metrics, problems
+from shared.logging import logger
+
+LARGEST_BODY = 1_000_000
+_SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+log = logger(__name__)
+
+
+def install(app: FastAPI, readiness: metrics.Readiness, largest_body: int = LARGEST_BODY) -> None:
+    """Give `app` all of this module and of `problems`. `readiness` is called from threads."""
+    problems.install(app)
+    app.add_middleware(Surroundings, largest_body=largest_body)
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz", include_in_schema=False)
+    def readyz() -> PlainTextResponse:
+        why = readiness()
+        return PlainTextResponse(f"{why or 'ready'}\n", 200 if why is None else 503)
+
+
+def request_id_of(scope: MutableMapping[str, Any]) -> str:
+    """The id under which the log tells of a request."""
+    return str(scope["state"]["request_id"])
+
+
+class Surroundings:
+    """Plain ASGI: a tenth of the cost of a middleware that wraps requests and answers."""
+
+    def __init__(self, app: ASGIApp, largest_body: int) -> None:
+        self._app = app
+        self._largest_body = largest_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _SOUND_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+        started = time.perf_counter()
+
+        async def send_noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, self._limited(headers, receive), send_noting)
+            except Exception:
+                log.exception("request.failed", route=_template(scope), method=scope["method"])
+                if status:
+                    raise  # half an answer is out: the server cuts the connection
+                await problems.unexpected(request_id).response()(scope, receive, send_noting)
+            finally:
+                route, method = _template(scope), scope["method"] if scope["method"] in _METHODS else "OTHER"
+                metrics.http_requests.labels(route, method, str(status or 500)).inc()
+                metrics.http_seconds.labels(route, method).observe(time.perf_counter() - started)
+
+    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+        """`receive`, but refusing a body as soon as it is known to be too large: announced, or while it streams in."""
+        announced = headers.get("content-length", "0")
+        taken = 0
+
+        async def receive_limited() -> Message:
+            nonlocal taken
+            if announced.isdigit() and int(announced) > self._largest_body:
+                raise self._too_large()
+            message = await receive()
+            if message["type"] == "http.request":
+                taken += len(message.get("body", b""))
+                if taken > self._largest_body:
+                    raise self._too_large()
+            return message
+
+        return receive_limited
+
+    def _too_large(self) -> HTTPException:
+        # This kind, because FastAPI lets no other through while it reads a body.
+        return HTTPException(413, f"The body must be at most {self._largest_body:,} bytes. Send it in parts.")
+
+
+def _template(scope: Scope) -> str:
+    """The route as it is declared, such as /v1/customers/{id}: never the path, whose ids would flood the labels."""
+    # Since FastAPI nests routers, the prefix of an included one stands only in this context.
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    return str(getattr(context or scope.get("route"), "path", "unmatched"))
