@@ -1,0 +1,193 @@
+"""Organizations: making one with its first keys, reading and changing its settings."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from services.admin import audit, starting_content
+from services.admin.announcements import announce
+from services.admin.instants import Instant
+from services.admin.starting_content import Thresholds
+from shared.database.engine import engine
+from shared.database.tables import campaign, organization, segment
+from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Email, OrganizationId, TimeZone
+from shared.domain.money import minor_units
+from shared.errors import ConflictError, InvalidError, NotFoundError
+from shared.keys import Key, create_key
+
+# From the event contract: no control characters, as PostgreSQL and mail headers want it; an address has lines.
+Line = Annotated[str, Field(max_length=256, pattern=PRINTABLE)]
+Title = Annotated[Line, Field(min_length=1, description="a text of 1 to 256 printable characters")]
+Lines = Annotated[str, Field(max_length=1_000, pattern=PRINTABLE_LINES)]
+CLEARED_BY_NULL = {"sender_email", "quiet_from", "quiet_until"}
+
+
+class Organization(BaseModel):
+    """An organization and its settings."""
+
+    organization_id: str
+    name: str
+    currency: str = Field(description="ISO 4217; fixed, because every amount is counted in it.")
+    time_zone: str
+    sender_name: str
+    sender_email: Annotated[str | None, BeforeValidator(lambda stored: stored or None)]
+    postal_address: str
+    quiet_from: time | None = Field(description="No marketing mail from this local time of day")
+    quiet_until: time | None = Field(description="until this one.")
+    created_at: Instant
+    updated_at: Instant
+
+
+class OrganizationChange(BaseModel):
+    """What may change; what is absent stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Title | None = None
+    time_zone: TimeZone | None = None
+    sender_name: Line | None = None
+    sender_email: Email | None = None
+    postal_address: Lines | None = None
+    quiet_from: time | None = None
+    quiet_until: time | None = None
+
+    @model_validator(mode="after")
+    def nulls_and_quiet_hours_make_sense(self) -> Self:
+        """Refuse null where only a text makes sense, and half a span of quiet hours."""
+        for name in self.model_fields_set - CLEARED_BY_NULL:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} must not be null; leave it out to keep it")
+        ends = {"quiet_from", "quiet_until"} & self.model_fields_set
+        if len(ends) == 1 or (self.quiet_from is None) != (self.quiet_until is None):
+            raise ValueError("give quiet_from and quiet_until together, or null for both")
+        if any(end is not None and end.tzinfo for end in (self.quiet_from, self.quiet_until)):
+            raise ValueError("quiet hours are in local time: give 21:00, without a zone")
+        return self
+
+
+class _New(BaseModel):
+    organization_id: OrganizationId
+    name: Title
+    time_zone: TimeZone
+
+
+def create(
+    database_url: str,
+    organization_id: str,
+    name: str,
+    currency: str,
+    time_zone: str,
+    *,
+    ready_made: bool = True,
+    thresholds: Thresholds | None = None,
+    sender_name: str = "",
+    sender_email: str = "",
+    postal_address: str = "",
+) -> dict[str, str]:
+    """Store a new organization and give its first keys: {"terminal": secret, "owner": secret}.
+
+    With `ready_made` it gets the usual segments, live, and campaigns as drafts.
+    Raises InvalidError, and ConflictError when it exists.
+    """
+    minor_units(currency)
+    _validate(organization_id, name, time_zone)
+    store = engine(database_url, pool_size=1)
+    try:
+        with store.begin() as connection:
+            stored = connection.execute(
+                upsert(organization)
+                .values(
+                    organization_id=organization_id,
+                    name=name,
+                    currency=currency,
+                    time_zone=time_zone,
+                    sender_name=sender_name or name,
+                    sender_email=sender_email,
+                    postal_address=postal_address,
+                )
+                .on_conflict_do_nothing()
+                .returning(organization.c.organization_id)
+            )
+            if stored.first() is None:
+                raise ConflictError(f"The organization {organization_id!r} exists already. Choose another id.")
+            if ready_made:
+                own = {"organization_id": organization_id}
+                chosen = thresholds or Thresholds.of(currency)
+                connection.execute(insert(segment), [own | row for row in starting_content.segments(chosen)])
+                connection.execute(insert(campaign), [own | row for row in starting_content.campaigns()])
+            audit.note(
+                connection,
+                organization_id,
+                audit.COMMAND_LINE,
+                "organization.created",
+                f"organization:{organization_id}",
+            )
+            announce(connection, "regulars_segments", organization_id)
+            return {role: create_key(connection, organization_id, role, "first")[1] for role in ("terminal", "owner")}
+    finally:
+        store.dispose()
+
+
+def exists(database_url: str, organization_id: str) -> bool:
+    """Whether there is such an organization."""
+    store = engine(database_url, pool_size=1)
+    try:
+        with store.connect() as connection:
+            wanted = select(organization.c.name).where(organization.c.organization_id == organization_id)
+            return connection.execute(wanted).first() is not None
+    finally:
+        store.dispose()
+
+
+def read(connection: Connection, organization_id: str) -> Organization:
+    """Raises NotFoundError."""
+    wanted = select(organization).where(organization.c.organization_id == organization_id)
+    row = connection.execute(wanted).mappings().first()
+    if row is None:
+        raise NotFoundError(f"There is no organization {organization_id!r}.")
+    return Organization.model_validate(dict(row))
+
+
+def change(connection: Connection, key: Key, wanted: OrganizationChange, now: datetime) -> Organization:
+    """Change what is given. A new time zone moves calendar rules, so the dynamic segments are filled again."""
+    given = wanted.model_dump(exclude_unset=True)
+    if "sender_email" in given:
+        given["sender_email"] = given["sender_email"] or ""
+    before = read(connection, key.organization_id)
+    if given:
+        connection.execute(
+            update(organization)
+            .where(organization.c.organization_id == key.organization_id)
+            .values(**given, updated_at=now)
+        )
+        audit.record(
+            connection, key, "organization.changed", f"organization:{key.organization_id}", fields=sorted(given)
+        )
+    if given.get("time_zone", before.time_zone) != before.time_zone:
+        connection.execute(
+            update(segment)
+            .where(
+                segment.c.organization_id == key.organization_id,
+                segment.c.kind == "dynamic",
+                segment.c.state != "deleting",
+            )
+            .values(state="filling", progress=0, version=segment.c.version + 1, updated_at=func.now())
+        )
+        announce(connection, "regulars_segments", key.organization_id)
+    return read(connection, key.organization_id)
+
+
+def _validate(organization_id: str, name: str, time_zone: str) -> None:
+    """Raises InvalidError with the words of the event contract."""
+    try:
+        _New(organization_id=organization_id, name=name, time_zone=time_zone)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        described = _New.model_fields[field].description
+        raise InvalidError(f"must be {described}; got {first['input']!r}", field) from None
