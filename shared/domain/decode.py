@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 import pydantic
@@ -42,6 +42,7 @@ _TILL = msgspec.json.Decoder(SaleEvent | CouponEvent | CustomerConsentChanged | 
 _ANY = msgspec.json.Decoder(
     SaleEvent | CouponEvent | CustomerConsentChanged | CustomerMerged | CustomerErased | SegmentEvent | MailEvent
 )
+_STRUCTS = {struct.__struct_config__.tag: struct for struct in get_args(Event)}
 TILL_TYPES = tuple(kind for kind in MODELS if kind.startswith(("sale.", "coupon.", "customer.")))
 # Control characters: as escapes, as DEL, as C1 in UTF-8. (As themselves, JSON forbids the others.)
 _ESCAPED_CONTROL = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF])")
@@ -111,7 +112,7 @@ def _by_authority(raw: bytes, kinds: tuple[str, ...] = tuple(MODELS)) -> Event:
         model = MODELS[kind].model_validate(given)
     except pydantic.ValidationError as error:
         raise _refusal(kind, error) from None
-    event: Event = msgspec.convert(model.model_dump(exclude_unset=True), Event)
+    event: Event = msgspec.convert(model.model_dump(exclude_unset=True), _STRUCTS[kind])
     return event
 
 
