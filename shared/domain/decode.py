@@ -42,6 +42,7 @@ _TILL = msgspec.json.Decoder(SaleEvent | CouponEvent | CustomerConsentChanged | 
 _ANY = msgspec.json.Decoder(
     SaleEvent | CouponEvent | CustomerConsentChanged | CustomerMerged | CustomerErased | SegmentEvent | MailEvent
 )
+# By type: given the whole union, msgspec.convert resolves all its structs at each call.
 _STRUCTS = {struct.__struct_config__.tag: struct for struct in get_args(Event)}
 TILL_TYPES = tuple(kind for kind in MODELS if kind.startswith(("sale.", "coupon.", "customer.")))
 # Control characters: as escapes, as DEL, as C1 in UTF-8. (As themselves, JSON forbids the others.)
