@@ -1,0 +1,142 @@
+"""Variables in mails: `{first_name}` and, with a default for who has none, `{first_name|there}`.
+
+A text is compiled once into parts, plain text and slots in turn, and the slots are filled for each customer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Final, Literal, NamedTuple
+from urllib.parse import quote
+
+from shared.errors import InvalidError
+
+VARIABLES: Final[dict[str, str]] = {
+    "customer_name": "the customer's whole name",
+    "first_name": "the first word of the name",
+    "coupon_code": "the campaign's coupon",
+    "discount_value": "what the coupon takes off, such as 20% or ₹500.00",
+    "coupon_expiry": "the last day on which the coupon counts",
+    "organization_name": "your own name",
+    "total_spent": "what the customer spent, refunds taken off",
+    "visit_count": "how often the customer bought",
+    "last_visit_date": "the day of the last purchase",
+    "unsubscribe_url": "one click and no marketing mail comes again",
+    "preferences_url": "where the customer chooses how often and when",
+}
+COUPON_VARIABLES: Final = frozenset({"coupon_code", "discount_value", "coupon_expiry"})
+LINK_VARIABLES: Final = frozenset({"unsubscribe_url", "preferences_url"})
+
+# Rules of a style sheet stand in braces too, but never without a colon.
+_SLOT = re.compile(r"\{([^{}:;|\r\n]{1,80})(?:\|([^{}\r\n]{0,200}))?\}")
+_IN_LINK = re.compile(r"""(?:href|src|action)\s*=\s*(?:"[^"]*|'[^']*)$""", re.IGNORECASE)
+_LINK_START = re.compile(r"""=\s*["']$""")
+_LONGEST_ATTRIBUTE = 4_000
+
+Context = Literal["text", "html", "link"]
+"""text: as it is. html: escaped. link: percent-encoded, for what stands inside an address."""
+
+
+class Slot(NamedTuple):
+    """A place to fill; `default` is taken where the customer has no value."""
+
+    name: str
+    default: str
+    context: Context
+
+
+Parts = tuple[str | Slot, ...]
+
+
+def variables_of(text: str) -> list[str]:
+    """The names of the variables that `text` uses, each once, in the order of their first use."""
+    return list(dict.fromkeys(found[1].strip() for found in _SLOT.finditer(text)))
+
+
+def check(text: str, has_coupon: bool = False, field: str = "") -> None:
+    """Raises InvalidError for a variable that does not exist, or that needs a coupon where there is none."""
+    for name in variables_of(text):
+        if name not in VARIABLES:
+            existing = ", ".join(f"{{{known}}}" for known in VARIABLES)
+            message = f"{{{name}}} is no variable. Use one of {existing}; with a default as in {{first_name|there}}"
+            raise InvalidError(message, field, "unknown_variable")
+        if name in COUPON_VARIABLES and not has_coupon:
+            message = f"{{{name}}} needs a coupon. Choose one for this campaign or take the variable out"
+            raise InvalidError(message, field, "coupon_required")
+
+
+def compile_text(text: str) -> Parts:
+    """The parts of a subject or a plain text: values stand there as they are."""
+    masked, slots = mask(text)
+    return _parts(masked, slots, html=False)
+
+
+def mask(text: str) -> tuple[str, dict[str, Slot]]:
+    """`text` with a word of letters and digits in the place of each slot, and which slot that is.
+
+    Such a word passes through Markdown and HTML unharmed; `compile_html` finds it again. The same text always gives
+    the same words, and none of them occurs in it.
+    """
+    salt = hashlib.sha256(text.encode()).hexdigest()[:12]
+    slots: dict[str, Slot] = {}
+
+    def word(found: re.Match[str]) -> str:
+        name = f"slot{salt}n{len(slots)}z"
+        slots[name] = Slot(found[1].strip(), (found[2] or "").strip(), "text")
+        return name
+
+    return _SLOT.sub(word, text), slots
+
+
+def compile_html(masked: str, slots: Mapping[str, Slot]) -> Parts:
+    """The parts of an HTML document that holds words of `mask`; how each value is escaped follows from its place."""
+    return _parts(masked, slots, html=True)
+
+
+def compile_masked_text(masked: str, slots: Mapping[str, Slot]) -> Parts:
+    """The parts of a plain text that holds words of `mask`."""
+    return _parts(masked, slots, html=False)
+
+
+def fill(parts: Iterable[str | Slot], values: Mapping[str, str]) -> str:
+    """The text for one customer: a value that is missing or empty gives way to the slot's default."""
+    return "".join([part if isinstance(part, str) else _filled(part, values) for part in parts])
+
+
+def fill_line(parts: Iterable[str | Slot], values: Mapping[str, str]) -> str:
+    """The same on one line: a subject with a line break in it would start a header of somebody else's making."""
+    return " ".join("".join(c if c.isprintable() else " " for c in fill(parts, values)).split())
+
+
+def _filled(slot: Slot, values: Mapping[str, str]) -> str:
+    value = values.get(slot.name) or slot.default
+    if slot.context == "html":
+        return escape(value)
+    return quote(value, safe="") if slot.context == "link" else value
+
+
+def _parts(masked: str, slots: Mapping[str, Slot], *, html: bool) -> Parts:
+    if not slots:
+        return (masked,) if masked else ()
+    parts: list[str | Slot] = []
+    end = 0
+    for found in re.finditer("|".join(map(re.escape, slots)), masked):
+        if found.start() > end:
+            parts.append(masked[end : found.start()])
+        slot = slots[found[0]]
+        context = _context(masked[max(0, found.start() - _LONGEST_ATTRIBUTE) : found.start()], slot) if html else "text"
+        parts.append(slot._replace(context=context))
+        end = found.end()
+    if end < len(masked):
+        parts.append(masked[end:])
+    return tuple(parts)
+
+
+def _context(before: str, slot: Slot) -> Context:
+    in_link = _IN_LINK.search(before)
+    # Our own addresses are whole links; anything else inside an address is a piece of it and must stay one.
+    whole_link = slot.name in LINK_VARIABLES and _LINK_START.search(before)
+    return "link" if in_link and not whole_link else "html"
