@@ -4,8 +4,8 @@ and Citus can spread the rows by it.
 
 from shared.database.tables.columns import metadata
 from shared.database.tables.customers import customer, customer_merge, erasure, flip
-from shared.database.tables.ledger import dead_letter, ledger
-from shared.database.tables.mail import campaign, mail_batch, message, suppression
+from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
+from shared.database.tables.mail import campaign, mail_batch, mail_content, mail_rate, mail_slot, message, suppression
 from shared.database.tables.organizations import api_key, audit_log, organization
 from shared.database.tables.segments import outbox, segment, segment_change, static_member
 
@@ -20,6 +20,9 @@ __all__ = [
     "flip",
     "ledger",
     "mail_batch",
+    "mail_content",
+    "mail_rate",
+    "mail_slot",
     "message",
     "metadata",
     "organization",
@@ -28,4 +31,5 @@ __all__ = [
     "segment_change",
     "static_member",
     "suppression",
+    "waiting_adjustment",
 ]

@@ -67,7 +67,8 @@ flip = Table(
     organization_key(),
     Column("due_at", Instant, primary_key=True),
     Column("customer_id", Id, primary_key=True),
-    comment="Customers to be looked at again at an instant; counts only while it is the customer's scheduled_at.",
+    required("cause", Text, server_default="time", comment="of the changes found then: time, or edit of a static list"),
+    comment="Customers whose memberships are to be looked at again at an instant.",
 )
 
 customer_merge = Table(

@@ -39,6 +39,14 @@ ledger = Table(
     Index("ledger_customer_idx", "organization_id", "customer_id", "occurred_at"),
 )
 
+waiting_adjustment = Table(
+    "waiting_adjustment",
+    metadata,
+    organization_key(),
+    Column("sale_id", Id, primary_key=True),
+    comment="Sales whose refund or void came first: the sale, when it comes, is recomputed instead of added.",
+)
+
 dead_letter = Table(
     "dead_letter",
     metadata,

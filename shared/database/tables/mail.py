@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     Boolean,
     Column,
+    Date,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -44,9 +45,20 @@ campaign = Table(
     Column("error", Text, comment="why it failed or paused itself"),
     Column("send_at", Instant, comment="of a scheduled one-off"),
     Column("activated_at", Instant, comment="an automation follows what happens from here on"),
+    Column("planned_at", Instant, comment="of a one-off: when its audience was written into message"),
+    required("failures_in_row", Integer, server_default="0", comment="batches the provider turned down one by one"),
     required("version", Integer, server_default="1"),
     required("created_at", Instant, server_default=func.now()),
     required("updated_at", Instant, server_default=func.now()),
+)
+
+mail_content = Table(
+    "mail_content",
+    metadata,
+    organization_key(),
+    Column("content_id", Id, primary_key=True, comment="SHA-256 of the content"),
+    required("content", JSONB, comment="a campaign as it was when mails were rendered: sender, subject and bodies"),
+    comment="Compiled campaigns, kept so that a batch sent again has the same bytes.",
 )
 
 mail_batch = Table(
@@ -55,13 +67,41 @@ mail_batch = Table(
     organization_key(),
     Column("batch_id", Uuid, primary_key=True, comment="the provider's idempotency key"),
     required("campaign_id", Id),
-    required("content", JSONB, comment="what the batch was rendered with, so that a retry sends the same bytes"),
-    required("attempts", Integer, server_default="0"),
-    required("state", Text, comment="claimed, accepted or failed"),
-    Column("retry_at", Instant),
-    required("claimed_at", Instant, server_default=func.now()),
-    Column("lease_until", Instant, comment="another sender may take it over from then on"),
-    Index("mail_batch_open_idx", "organization_id", "retry_at", postgresql_where=text("state = 'claimed'")),
+    required("content_id", Id),
+    required(
+        "state", Text, comment="claimed, accepted (all told by the provider), published (mail.sent is out), failed"
+    ),
+    required("owner", Text, comment="the mailer that sends it"),
+    required("lease_until", Instant, comment="from then on another mailer may call again, with the same key"),
+    required("attempts", Integer, server_default="1", comment="calls of the provider, the present one included"),
+    required("claimed_at", Instant),
+    Column("error", Text, comment="what the provider said last"),
+    Index(
+        "mail_batch_open_idx",
+        "organization_id",
+        "lease_until",
+        postgresql_where=text("state IN ('claimed', 'accepted')"),
+    ),
+)
+
+mail_slot = Table(
+    "mail_slot",
+    metadata,
+    organization_key(),
+    Column("customer_id", Id, primary_key=True),
+    required("last_on", Date, comment="the customer's local day on which they last had a marketing mail"),
+    Column("previous_on", Date, comment="the one before, given back when that mail fails"),
+    required("message_id", Uuid, comment="which mail took the day"),
+    comment="One row a customer: whoever moves it forward may send, so no two mailers fill the same day, week or month.",
+)
+
+mail_rate = Table(
+    "mail_rate",
+    metadata,
+    organization_key(),
+    Column("provider", Id, primary_key=True),
+    required("next_at", Instant, comment="when the next call may begin"),
+    comment="One rate limit for all mailers. An account is shared by organizations: its row has organization_id ''.",
 )
 
 message = Table(
@@ -70,13 +110,14 @@ message = Table(
     organization_key(),
     Column("campaign_id", Id, primary_key=True),
     Column("customer_id", Id, primary_key=True),
-    Column("occasion", Id, primary_key=True, comment="what makes it due: send, birthday-2026, segment-entry-ID"),
+    Column("occasion", Id, primary_key=True, comment="what makes it due: send, birthday-2026, entered-EVENT"),
     required("message_id", Uuid, server_default=text("gen_random_uuid()")),
     required("state", Text, comment="planned, waiting, claimed, sent, delivered, bounced, complained, failed, skipped"),
-    Column("reason", Text, comment="why it waits, was skipped or failed"),
+    Column("reason", Text, comment="why it waits, was skipped or failed: one of a few codes"),
+    Column("detail", Text, comment="the same at length, where there is more to say"),
     required("planned_at", Instant, server_default=func.now()),
-    Column("wait_until", Instant),
-    Column("expires_at", Instant),
+    required("wait_until", Instant, comment="when it is looked at next"),
+    required("expires_at", Instant, comment="not sent from then on"),
     Column("batch_id", Uuid),
     Column("position", SmallInteger, comment="within its batch"),
     Column("email", Text, comment="where it went"),
@@ -101,10 +142,11 @@ message = Table(
     Index(
         "message_due_idx",
         "organization_id",
+        "campaign_id",
         "wait_until",
         postgresql_where=text("state IN ('planned', 'waiting')"),
     ),
-    Index("message_batch_idx", "organization_id", "batch_id", postgresql_where=text("state = 'claimed'")),
+    Index("message_batch_idx", "organization_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
     Index("message_customer_idx", "organization_id", "customer_id", "planned_at"),
 )
 

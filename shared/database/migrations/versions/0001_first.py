@@ -75,6 +75,19 @@ def upgrade() -> None:
             nullable=True,
             comment="an automation follows what happens from here on",
         ),
+        sa.Column(
+            "planned_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="of a one-off: when its audience was written into message",
+        ),
+        sa.Column(
+            "failures_in_row",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="batches the provider turned down one by one",
+        ),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -196,8 +209,15 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("customer_id", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "cause",
+            sa.Text(),
+            server_default="time",
+            nullable=False,
+            comment="of the changes found then: time, or edit of a static list",
+        ),
         sa.PrimaryKeyConstraint("organization_id", "due_at", "customer_id", name=op.f("flip_pkey")),
-        comment="Customers to be looked at again at an instant; counts only while it is the customer's scheduled_at.",
+        comment="Customers whose memberships are to be looked at again at an instant.",
     )
     op.create_table(
         "ledger",
@@ -259,30 +279,73 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
         sa.Column("batch_id", sa.Uuid(), nullable=False, comment="the provider's idempotency key"),
         sa.Column("campaign_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("content_id", sa.Text(collation="C"), nullable=False),
         sa.Column(
-            "content",
-            postgresql.JSONB(astext_type=sa.Text()),
+            "state",
+            sa.Text(),
             nullable=False,
-            comment="what the batch was rendered with, so that a retry sends the same bytes",
+            comment="claimed, accepted (all told by the provider), published (mail.sent is out), failed",
         ),
-        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("state", sa.Text(), nullable=False, comment="claimed, accepted or failed"),
-        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("claimed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False, comment="the mailer that sends it"),
         sa.Column(
             "lease_until",
             sa.DateTime(timezone=True),
-            nullable=True,
-            comment="another sender may take it over from then on",
+            nullable=False,
+            comment="from then on another mailer may call again, with the same key",
         ),
+        sa.Column(
+            "attempts",
+            sa.Integer(),
+            server_default="1",
+            nullable=False,
+            comment="calls of the provider, the present one included",
+        ),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True, comment="what the provider said last"),
         sa.PrimaryKeyConstraint("organization_id", "batch_id", name=op.f("mail_batch_pkey")),
     )
     op.create_index(
         "mail_batch_open_idx",
         "mail_batch",
-        ["organization_id", "retry_at"],
+        ["organization_id", "lease_until"],
         unique=False,
-        postgresql_where=sa.text("state = 'claimed'"),
+        postgresql_where=sa.text("state IN ('claimed', 'accepted')"),
+    )
+    op.create_table(
+        "mail_content",
+        sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("content_id", sa.Text(collation="C"), nullable=False, comment="SHA-256 of the content"),
+        sa.Column(
+            "content",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="a campaign as it was when mails were rendered: sender, subject and bodies",
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "content_id", name=op.f("mail_content_pkey")),
+        comment="Compiled campaigns, kept so that a batch sent again has the same bytes.",
+    )
+    op.create_table(
+        "mail_rate",
+        sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("provider", sa.Text(collation="C"), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=False, comment="when the next call may begin"),
+        sa.PrimaryKeyConstraint("organization_id", "provider", name=op.f("mail_rate_pkey")),
+        comment="One rate limit for all mailers. An account is shared by organizations: its row has organization_id ''.",
+    )
+    op.create_table(
+        "mail_slot",
+        sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("customer_id", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "last_on",
+            sa.Date(),
+            nullable=False,
+            comment="the customer's local day on which they last had a marketing mail",
+        ),
+        sa.Column("previous_on", sa.Date(), nullable=True, comment="the one before, given back when that mail fails"),
+        sa.Column("message_id", sa.Uuid(), nullable=False, comment="which mail took the day"),
+        sa.PrimaryKeyConstraint("organization_id", "customer_id", name=op.f("mail_slot_pkey")),
+        comment="One row a customer: whoever moves it forward may send, so no two mailers fill the same day, week or month.",
     )
     op.create_table(
         "organization",
@@ -368,6 +431,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "email", name=op.f("suppression_pkey")),
     )
     op.create_table(
+        "waiting_adjustment",
+        sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("sale_id", sa.Text(collation="C"), nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", "sale_id", name=op.f("waiting_adjustment_pkey")),
+        comment="Sales whose refund or void came first: the sale, when it comes, is recomputed instead of added.",
+    )
+    op.create_table(
         "message",
         sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
         sa.Column("campaign_id", sa.Text(collation="C"), nullable=False),
@@ -376,7 +446,7 @@ def upgrade() -> None:
             "occasion",
             sa.Text(collation="C"),
             nullable=False,
-            comment="what makes it due: send, birthday-2026, segment-entry-ID",
+            comment="what makes it due: send, birthday-2026, entered-EVENT",
         ),
         sa.Column("message_id", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), nullable=False),
         sa.Column(
@@ -385,10 +455,13 @@ def upgrade() -> None:
             nullable=False,
             comment="planned, waiting, claimed, sent, delivered, bounced, complained, failed, skipped",
         ),
-        sa.Column("reason", sa.Text(), nullable=True, comment="why it waits, was skipped or failed"),
+        sa.Column(
+            "reason", sa.Text(), nullable=True, comment="why it waits, was skipped or failed: one of a few codes"
+        ),
+        sa.Column("detail", sa.Text(), nullable=True, comment="the same at length, where there is more to say"),
         sa.Column("planned_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("wait_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("wait_until", sa.DateTime(timezone=True), nullable=False, comment="when it is looked at next"),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False, comment="not sent from then on"),
         sa.Column("batch_id", sa.Uuid(), nullable=True),
         sa.Column("position", sa.SmallInteger(), nullable=True, comment="within its batch"),
         sa.Column("email", sa.Text(), nullable=True, comment="where it went"),
@@ -421,13 +494,13 @@ def upgrade() -> None:
         "message",
         ["organization_id", "batch_id"],
         unique=False,
-        postgresql_where=sa.text("state = 'claimed'"),
+        postgresql_where=sa.text("batch_id IS NOT NULL"),
     )
     op.create_index("message_customer_idx", "message", ["organization_id", "customer_id", "planned_at"], unique=False)
     op.create_index(
         "message_due_idx",
         "message",
-        ["organization_id", "wait_until"],
+        ["organization_id", "campaign_id", "wait_until"],
         unique=False,
         postgresql_where=sa.text("state IN ('planned', 'waiting')"),
     )
@@ -440,8 +513,9 @@ def downgrade() -> None:
     op.drop_index("message_id_key", table_name="message")
     op.drop_index("message_due_idx", table_name="message", postgresql_where=sa.text("state IN ('planned', 'waiting')"))
     op.drop_index("message_customer_idx", table_name="message")
-    op.drop_index("message_batch_idx", table_name="message", postgresql_where=sa.text("state = 'claimed'"))
+    op.drop_index("message_batch_idx", table_name="message", postgresql_where=sa.text("batch_id IS NOT NULL"))
     op.drop_table("message")
+    op.drop_table("waiting_adjustment")
     op.drop_table("suppression")
     op.drop_table("static_member")
     op.drop_index("segment_change_customer_idx", table_name="segment_change")
@@ -449,7 +523,12 @@ def downgrade() -> None:
     op.drop_table("segment")
     op.drop_table("outbox")
     op.drop_table("organization")
-    op.drop_index("mail_batch_open_idx", table_name="mail_batch", postgresql_where=sa.text("state = 'claimed'"))
+    op.drop_table("mail_slot")
+    op.drop_table("mail_rate")
+    op.drop_table("mail_content")
+    op.drop_index(
+        "mail_batch_open_idx", table_name="mail_batch", postgresql_where=sa.text("state IN ('claimed', 'accepted')")
+    )
     op.drop_table("mail_batch")
     op.drop_index("ledger_sale_entry_key", table_name="ledger", postgresql_where=sa.text("sale_id IS NOT NULL"))
     op.drop_index("ledger_customer_idx", table_name="ledger")

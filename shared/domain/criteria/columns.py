@@ -1,0 +1,73 @@
+"""Customers as columns: what leaves look at in memory.
+
+Instants are microseconds since 1970 (int64). MISSING stands for null, NEVER for "time alone changes nothing".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+MISSING = np.iinfo(np.int64).min
+NEVER = np.iinfo(np.int64).max
+DAY = 86_400_000_000  # microseconds
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+T = TypeVar("T", bound=Hashable)
+R = TypeVar("R", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Labels(Generic[T]):
+    """A column of few distinct values: `values[codes[i]]` is the value of row i."""
+
+    values: Sequence[T]
+    codes: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, column: Sequence[T]) -> Labels[T]:
+        known: dict[T, int] = {}
+        codes = np.fromiter((known.setdefault(value, len(known)) for value in column), np.intp, len(column))
+        return cls(list(known), codes)
+
+    def each(self, decide: Callable[[T], bool]) -> Bools:
+        """Decide once for each distinct value and spread the answer over the rows."""
+        return np.array([decide(value) for value in self.values], np.bool_)[self.codes]
+
+
+@dataclass
+class Columns:
+    """`size` customers. A column is there only when some leaf needs it (`Leaf.columns` names them)."""
+
+    size: int
+    numbers: Mapping[str, Integers] = field(default_factory=dict)
+    """total_spent, visit_count, coupon_redemptions; instants; birthday and anniversary as month x 100 + day."""
+    flags: Mapping[str, Bools] = field(default_factory=dict)
+    """marketing_consent, email_verified"""
+    labels: Mapping[str, Labels[str | None]] = field(default_factory=dict)
+    """preferred_contact_time, email_frequency, time_zone (the organization's where the customer has none)"""
+    tags: Labels[tuple[str, ...]] = field(default_factory=lambda: Labels([], np.zeros(0, np.intp)))
+    static: Mapping[str, Bools] = field(default_factory=dict)
+    """static segment's id -> who is in it"""
+
+    def __getitem__(self, name: str) -> Integers:
+        return self.numbers[name]
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since 1970, exactly (no floats)."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def instant_of(value: int) -> datetime:
+    """The inverse of micros."""
+    return EPOCH + timedelta(microseconds=int(value))

@@ -1,0 +1,157 @@
+"""The tree: reading it, and asking it what it asks its leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, and_, not_, or_
+
+from shared.domain.criteria import birthdays, instants, labels, numbers
+from shared.domain.criteria.columns import NEVER, Bools, Columns, Integers
+from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables
+from shared.errors import InvalidError
+
+DEEPEST = 10
+MOST_LEAVES = 200
+FIELDS: dict[str, Callable[[Reader], Leaf]] = {
+    **numbers.FIELDS,
+    **instants.FIELDS,
+    **labels.FIELDS,
+    **birthdays.FIELDS,
+}
+
+Answers = dict[Leaf, Bools]
+"""What distinct leaves said of the same customers, so that no leaf is asked twice."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """`all`, `any` or `not` over parts."""
+
+    kind: str
+    parts: tuple[Node | Leaf, ...]
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """A whole tree, valid."""
+
+    root: Node | Leaf
+
+    def leaves(self) -> frozenset[Leaf]:
+        return frozenset(_leaves(self.root))
+
+    @property
+    def columns(self) -> frozenset[str]:
+        return frozenset().union(*(leaf.columns for leaf in self.leaves()))
+
+    def where(self, tables: Tables, now: datetime) -> ColumnElement[bool]:
+        """The SQL predicate over `tables.customer`; never null."""
+        return _where(self.root, tables, now)
+
+    def holds(self, columns: Columns, now: int, answers: Answers | None = None) -> Bools:
+        """Who is in, at `now` (microseconds since 1970)."""
+        return _holds(self.root, columns, now, {} if answers is None else answers)
+
+    def flips(self, columns: Columns, now: int) -> Integers:
+        """For each customer an instant until which time alone cannot change `holds`."""
+        return earliest_flip(self.leaves(), columns, now)
+
+    def sentence(self, money: Money) -> str:
+        return _sentence(self.root, money, top=True)
+
+
+def parse(tree: object) -> Criteria:
+    """Read a tree from JSON. Raises InvalidError whose field is the path: `criteria.all[2].op`."""
+    count = [0]
+    return Criteria(_read(tree, "criteria", 1, count))
+
+
+def earliest_flip(leaves: frozenset[Leaf], columns: Columns, now: int) -> Integers:
+    """The earliest instant after `now` at which any of the leaves can change by time alone, for each customer."""
+    earliest = np.full(columns.size, NEVER, np.int64)
+    for leaf in leaves:
+        flips = leaf.flips(columns, now)
+        if flips is not None:
+            np.minimum(earliest, flips, out=earliest)
+    return earliest
+
+
+def _read(tree: object, path: str, depth: int, count: list[int]) -> Node | Leaf:
+    if not isinstance(tree, Mapping):
+        raise InvalidError(f"must be an object with all, any, not or field; got {tree!r}", path, "criteria")
+    if depth > DEEPEST:
+        raise InvalidError(f"lies deeper than {DEEPEST} levels; flatten the tree", path, "criteria")
+    if "field" in tree:
+        return _read_leaf(tree, path, count)
+    kinds = [kind for kind in ("all", "any", "not") if kind in tree]
+    if len(kinds) != 1 or len(tree) != 1:
+        got = ", ".join(map(str, tree)) or "nothing"
+        raise InvalidError(f"must have exactly one of all, any, not or field; got {got}", path, "criteria")
+    kind = kinds[0]
+    inside = tree[kind]
+    if kind == "not":
+        return Node(kind, (_read(inside, f"{path}.not", depth + 1, count),))
+    if not isinstance(inside, list) or not inside:
+        raise InvalidError("must be a list of at least one condition", f"{path}.{kind}", "criteria")
+    parts = (_read(part, f"{path}.{kind}[{index}]", depth + 1, count) for index, part in enumerate(inside))
+    return Node(kind, tuple(parts))
+
+
+def _read_leaf(tree: Mapping[str, Any], path: str, count: list[int]) -> Leaf:
+    count[0] += 1
+    if count[0] > MOST_LEAVES:
+        raise InvalidError(f"has more than {MOST_LEAVES} conditions; split the segment", "criteria", "criteria")
+    reader = Reader(tree, path)
+    read = FIELDS.get(tree["field"]) if isinstance(tree["field"], str) else None
+    if read is None:
+        raise reader.fail(f"{tree['field']!r} is not a field; fields: {', '.join(FIELDS)}", "field")
+    leaf = read(reader)
+    reader.done()
+    return leaf
+
+
+def _leaves(node: Node | Leaf) -> Iterator[Leaf]:
+    if isinstance(node, Node):
+        for part in node.parts:
+            yield from _leaves(part)
+    else:
+        yield node
+
+
+def _where(node: Node | Leaf, tables: Tables, now: datetime) -> ColumnElement[bool]:
+    if not isinstance(node, Node):
+        return node.where(tables, now)
+    parts = [_where(part, tables, now) for part in node.parts]
+    if node.kind == "not":
+        return not_(parts[0])
+    return and_(*parts) if node.kind == "all" else or_(*parts)
+
+
+def _holds(node: Node | Leaf, columns: Columns, now: int, answers: Answers) -> Bools:
+    if not isinstance(node, Node):
+        known = answers.get(node)
+        if known is None:
+            known = answers[node] = node.holds(columns, now)
+        return known
+    first, *rest = (_holds(part, columns, now, answers) for part in node.parts)
+    if node.kind == "not":
+        return ~first
+    combine = np.logical_and if node.kind == "all" else np.logical_or
+    for part in rest:
+        first = combine(first, part)
+    return first
+
+
+def _sentence(node: Node | Leaf, money: Money, *, top: bool = False) -> str:
+    if not isinstance(node, Node):
+        return node.sentence(money)
+    parts = [_sentence(part, money) for part in node.parts]
+    if node.kind == "not":
+        return f"not ({parts[0]})"
+    text = (" and " if node.kind == "all" else " or ").join(parts)
+    return text if top or len(parts) == 1 else f"({text})"
