@@ -1,0 +1,160 @@
+"""What `regulars up` is to run, where each part listens, and with which settings."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from services.local import kafka, ports, postgres, probes
+from services.local.directory import Secrets
+from services.local.part import Part
+from services.local.program import Program
+from shared.errors import SetupError
+
+LOCAL = "local"
+ORGANIZATION = "demo"
+SERVICES = ("ingest", "segmenter", "mailer", "admin")
+PROBE_SECONDS = 5.0
+USUAL_PORTS = MappingProxyType({"ingest": 8010, "admin": 8020, "sandbox": 8030, "kafka": 9092, "database": 5432})
+
+
+@dataclass(frozen=True)
+class Options:
+    """As given to `regulars up`. Port 0 means a free one; `kafka` and `database` are `local` or an address."""
+
+    data_dir: Path
+    empty: bool = False
+    ingest_port: int = USUAL_PORTS["ingest"]
+    admin_port: int = USUAL_PORTS["admin"]
+    sandbox_port: int = USUAL_PORTS["sandbox"]
+    kafka: str = LOCAL
+    database: str = LOCAL
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every address, decided once for as long as the installation runs: who dies comes back where it was."""
+
+    options: Options
+    secrets: Secrets
+    kafka_port: int
+    database_port: int
+    service_ports: dict[str, int]
+    metrics_ports: dict[str, int]
+
+    @property
+    def kafka(self) -> str:
+        external = self.options.kafka
+        return f"{ports.LOOPBACK}:{self.kafka_port}" if external == LOCAL else external
+
+    @property
+    def database(self) -> str:
+        external = self.options.database
+        return postgres.url(self.database_port, self.secrets.database_password) if external == LOCAL else external
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        http = {name: f"http://{ports.LOOPBACK}:{port}" for name, port in self.service_ports.items()}
+        return http | {"kafka": self.kafka, "database": self.database}
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        return {name: f"http://{ports.LOOPBACK}:{port}/metrics" for name, port in self.metrics_ports.items()}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings that all parts share, and that commands take over (`--data-dir`)."""
+        ingest = self.endpoints["ingest"]
+        return {
+            "REGULARS_KAFKA": self.kafka,
+            "REGULARS_DATABASE": self.database,
+            "REGULARS_HOST": ports.LOOPBACK,
+            "REGULARS_SECRET": self.secrets.secret,
+            "REGULARS_WEBHOOK_SECRET": self.secrets.webhook_secret,
+            "REGULARS_PUBLIC_URL": ingest,
+            "REGULARS_SANDBOX_URL": self.endpoints["sandbox"],
+            "REGULARS_INGEST_PORT": str(self.service_ports["ingest"]),
+            "REGULARS_ADMIN_PORT": str(self.service_ports["admin"]),
+        }
+
+    def stores(self) -> list[Part]:
+        """PostgreSQL and Kafka, as far as they are ours to run."""
+        root, parts = self.options.data_dir, []
+        if self.options.database == LOCAL:
+            password = self.secrets.database_password
+            parts.append(
+                Part(
+                    "database",
+                    lambda: postgres.prepare(root / "postgres", self.database_port, password),
+                    lambda: probes.why_no_database(postgres.url(self.database_port, password, "postgres")) is None,
+                    grace=20,
+                )
+            )
+        if self.options.kafka == LOCAL:
+            parts.append(
+                Part(
+                    "kafka",
+                    lambda: kafka.prepare(root / "kafka", self.kafka_port),
+                    lambda: (
+                        ports.accepts(ports.LOOPBACK, self.kafka_port)
+                        and probes.why_no_kafka(self.kafka, PROBE_SECONDS) is None
+                    ),
+                    grace=20,
+                )
+            )
+        return parts
+
+    def services(self) -> list[Part]:
+        """The sandbox first: the mailer sends to it."""
+        return [self._service("sandbox", self.endpoints["sandbox"])] + [
+            self._service(name, self.metrics[name].removesuffix("/metrics")) for name in SERVICES
+        ]
+
+    def _service(self, name: str, readiness_url: str) -> Part:
+        environment = dict(self.environment)
+        if name in self.metrics_ports:
+            environment["REGULARS_METRICS_PORT"] = str(self.metrics_ports[name])
+        # -P keeps the working directory out of the import path.
+        command = [sys.executable, "-P", "-m", "services.cli", name]
+        if name == "sandbox":
+            command += ["--port", str(self.service_ports["sandbox"])]
+        program = Program(name, command, self.options.data_dir, environment)
+        return Part(name, lambda: program, lambda: probes.why_not_ready(readiness_url) is None)
+
+
+def decide(options: Options, secrets: Secrets) -> Plan:
+    """Choose the ports. Raises SetupError where one asked for is taken, or an external store absent."""
+    asked = {"ingest": options.ingest_port, "admin": options.admin_port, "sandbox": options.sandbox_port}
+    chosen = {name: _service_port(name, port) for name, port in asked.items()}
+    if len(set(chosen.values())) < len(chosen):
+        raise SetupError("ingest, admin and sandbox need a port each: give different ones, or 0 for free ones.")
+    if options.database != LOCAL and (why := probes.why_no_database(options.database)):
+        raise SetupError(f"The database given with --database does not answer: {why}")
+    if options.kafka != LOCAL and (why := probes.why_no_kafka(options.kafka, PROBE_SECONDS)):
+        raise SetupError(f"{why} It was given with --kafka.")
+    return Plan(
+        options,
+        secrets,
+        kafka_port=_inner_port("kafka"),
+        database_port=_inner_port("database"),
+        service_ports=chosen,
+        metrics_ports={name: ports.free() for name in SERVICES},
+    )
+
+
+def _service_port(name: str, asked: int) -> int:
+    if asked == 0:
+        return ports.free()
+    if not ports.is_free(asked):
+        raise SetupError(
+            f"Port {asked} for {name} is taken by another program. Give --{name}-port N, 0 for a free one."
+        )
+    return asked
+
+
+def _inner_port(name: str) -> int:
+    """The usual port where it is free: nobody outside relies on this one."""
+    usual = USUAL_PORTS[name]
+    return usual if ports.is_free(usual) else ports.free()

@@ -1,0 +1,7 @@
+"""Commands of this service."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer()
