@@ -1,0 +1,110 @@
+"""Changes of customers leave as events, as from a till: the ledger is the one source, the segmenter the one writer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+from sqlalchemy import Engine, func, select
+
+from shared.database.tables import ledger
+from shared.domain.events import decode_till, kafka_key
+from shared.errors import InvalidError, TransientError
+from shared.kafka import Topic, producer
+from shared.settings import Settings
+
+COUNTED_SECONDS = 3.0
+POLL_SECONDS = 0.005
+ACKNOWLEDGE_SECONDS = 10.0
+
+
+class Change(NamedTuple):
+    """One event to be: its id, type and data beside organization_id."""
+
+    event_id: str
+    type: str
+    data: dict[str, Any]
+
+
+class CustomerEvents:
+    """Publishes changes and waits until they are counted. Safe to use from many threads; connects at first use."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._connecting = threading.Lock()
+        self._producer: KafkaProducer | None = None
+
+    def publish(self, organization_id: str, changes: list[Change], now: datetime) -> None:
+        """Publish; returns once Kafka holds all. Raises InvalidError (`field` without `data.`) and TransientError."""
+        records = [_record(organization_id, change, now) for change in changes]
+        topic = Topic.CUSTOMERS.on(self._settings)
+        try:
+            sent = [self._connected().send(topic, value, key) for key, value in records]
+            for each in sent:
+                each.get(ACKNOWLEDGE_SECONDS)
+        except KafkaError as error:
+            raise TransientError("Kafka does not answer, so nothing was changed for certain. Try again.", 5) from error
+
+    def are_counted(self, organization_id: str, changes: list[Change]) -> bool:
+        """Whether the ledger holds all of these already."""
+        wanted = select(func.count()).where(
+            ledger.c.organization_id == organization_id,
+            ledger.c.source == source(organization_id),
+            ledger.c.event_id.in_([change.event_id for change in changes]),
+        )
+        with self._engine.connect() as connection:
+            return connection.execute(wanted).scalar_one() == len(changes)
+
+    def wait_until_counted(self, organization_id: str, changes: list[Change]) -> bool:
+        """Wait for the segmenter, a few milliseconds as a rule; False after three seconds."""
+        end = time.monotonic() + COUNTED_SECONDS
+        while not self.are_counted(organization_id, changes):
+            if time.monotonic() > end:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def close(self) -> None:
+        """Send what is waiting and give back the connections."""
+        if self._producer is not None:
+            self._producer.close(5)
+
+    def _connected(self) -> KafkaProducer:
+        with self._connecting:
+            if self._producer is None:
+                self._producer = producer(
+                    self._settings,
+                    client_id="regulars-admin",
+                    max_block_ms=5_000,
+                    bootstrap_timeout_ms=5_000,
+                    allow_auto_create_topics=False,
+                )
+            return self._producer
+
+
+def source(organization_id: str) -> str:
+    """The source of events that come from here."""
+    return f"/{organization_id}/console"
+
+
+def _record(organization_id: str, change: Change, now: datetime) -> tuple[bytes, bytes]:
+    """Key and value, valid by the contract of events."""
+    event = {
+        "specversion": "1.0",
+        "id": change.event_id,
+        "source": source(organization_id),
+        "type": change.type,
+        "time": now.isoformat(),
+        "data": {"organization_id": organization_id} | change.data,
+    }
+    value = json.dumps(event).encode()
+    try:
+        return kafka_key(decode_till(value, now)), value
+    except InvalidError as error:
+        raise InvalidError(error.message, error.field.removeprefix("data."), error.code) from None

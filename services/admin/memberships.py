@@ -1,0 +1,38 @@
+"""Memberships as they are stored: one bit a segment on the customer's row, least significant bit first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Connection, case, func, select
+
+from shared.database.tables import customer, segment
+
+BITS = 8
+
+
+def inside(slot: int) -> ColumnElement[bool]:
+    """Whether a customer's bit `slot` is set, in SQL. A row holds no more bytes than it needs."""
+    bits = customer.c.memberships
+    return case((func.octet_length(bits) > slot // BITS, func.get_bit(bits, slot) == 1), else_=False)
+
+
+def ids(memberships: bytes, slots: Mapping[int, str]) -> list[str]:
+    """The segments whose bits are set, by id. Bits of segments that are going away are skipped."""
+    bits = int.from_bytes(memberships, "little")
+    found = []
+    while bits:
+        lowest = bits & -bits
+        segment_id = slots.get(lowest.bit_length() - 1)
+        if segment_id is not None:
+            found.append(segment_id)
+        bits ^= lowest
+    return sorted(found)
+
+
+def slots(connection: Connection, organization_id: str) -> dict[int, str]:
+    """Slot to segment id, of the segments that are there to be seen."""
+    wanted = select(segment.c.slot, segment.c.segment_id).where(
+        segment.c.organization_id == organization_id, segment.c.state != "deleting"
+    )
+    return {row.slot: row.segment_id for row in connection.execute(wanted)}
