@@ -1,0 +1,4 @@
+"""A year of real purchases through the real services, then tills that sell live.
+
+`run` is the way through it; one file each for the shop, its year, its customers, the publishing, the mails, the tills.
+"""
