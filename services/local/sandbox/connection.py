@@ -1,0 +1,25 @@
+"""A uvicorn connection that the application can cut, which ASGI itself has no word for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_EXTENSION = "regulars.cut"
+
+
+class CuttableConnection(HttpToolsProtocol):
+    """Hands the application a way to abort the transport: what is buffered is dropped, the client sees a reset."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {_EXTENSION: {"abort": self.transport.abort}}
+
+
+def cut(scope: Scope) -> None:
+    """Aborts the connection that this request came on."""
+    abort = cast("Callable[[], None]", scope["extensions"][_EXTENSION]["abort"])
+    abort()
