@@ -18,9 +18,8 @@ from hashlib import sha256
 from typing import Final, Literal, NamedTuple, get_args
 
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared.database.away import AWAY
 from shared.database.engine import engine
 from shared.database.tables import api_key, organization
 from shared.errors import InvalidError, NotFoundError, TransientError
@@ -33,7 +32,6 @@ GRACE_SECONDS = 60.0  # for so long a key that was good keeps working while the 
 RETRY_SECONDS = 1.0  # between tries while the database is away
 MOST_REMEMBERED = 10_000
 LONGEST_TOKEN = 256
-_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +127,10 @@ class Keyring:
         self._away_until = 0.0
 
     def known(self, token: str) -> Key | None:
-        """The key of a token that was checked within the last two seconds: no I/O, for the event loop."""
+        """The key of a token if it can be told without I/O, for an event loop; else ask `authenticate` in a thread."""
         key, checked_at = self._remembered.get(hash_of(token), (None, 0.0))
-        return key if time.monotonic() < checked_at + FRESH_SECONDS else None
+        now = time.monotonic()
+        return key if now < checked_at + (GRACE_SECONDS if now < self._away_until else FRESH_SECONDS) else None
 
     def authenticate(self, token: str) -> Key | None:
         """The key of a token; None when there is none, or when it was revoked.
@@ -152,7 +151,7 @@ class Keyring:
                 return self._graced(digest)
             try:
                 key = self._look_up(*named, digest)
-            except _AWAY:
+            except AWAY:
                 self._away_until = time.monotonic() + RETRY_SECONDS
                 return self._graced(digest)
             self._away_until = 0.0

@@ -12,7 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from shared.database.away import AWAY
 from shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, RegularsError, TransientError
+from shared.logging import logger
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: dict[type[RegularsError], int] = {
@@ -23,6 +25,7 @@ _STATUS: dict[type[RegularsError], int] = {
     TransientError: 503,
 }
 _PLACES = ("body", "query", "path", "header", "cookie")
+log = logger(__name__)
 
 
 class FieldError(TypedDict):
@@ -71,6 +74,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RegularsError, _known)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _by_framework)
+    for kind in AWAY:
+        app.add_exception_handler(kind, _without_database)
 
 
 def of(error: RegularsError) -> Problem:
@@ -126,6 +131,11 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
 async def _known(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RegularsError)  # noqa: S101 - registered for this kind only
     return of(error).response()
+
+
+async def _without_database(_: Request, error: Exception) -> JSONResponse:
+    log.warning("database.away", error=str(error).partition("\n")[0])
+    return of(TransientError("The database is away. Try again.", 2.0)).response()
 
 
 async def _unreadable(_: Request, error: Exception) -> JSONResponse:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import signal
+import socket
+import sys
 import time
 import uuid
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,9 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import metrics, problems
+from shared.errors import SetupError
 from shared.logging import logger
 
 LARGEST_BODY = 1_000_000
+GRACE_SECONDS = 20  # for requests that are under way when the service is told to stop
 _SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 log = logger(__name__)
@@ -37,6 +43,24 @@ def install(app: FastAPI, readiness: metrics.Readiness, largest_body: int = LARG
     def readyz() -> PlainTextResponse:
         why = readiness()
         return PlainTextResponse(f"{why or 'ready'}\n", 200 if why is None else 503)
+
+
+def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serve `app` until SIGTERM or SIGINT; requests begun by then are finished. Port 0 takes a free one.
+
+    Raises SetupError for a port that cannot be had.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise SetupError(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another port.") from error
+    # uvicorn ends by raising the signal anew; without this the exit status would tell of a death by signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
+    log.info("http.listening", host=host, port=listener.getsockname()[1])
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def request_id_of(scope: MutableMapping[str, Any]) -> str:

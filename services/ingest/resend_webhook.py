@@ -1,0 +1,106 @@
+"""Resend's webhooks: verified, and put into our words (https://resend.com/docs/webhooks/event-types)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from resend import Webhooks
+
+from services.ingest.feedback import Feedback, Kind
+from shared.errors import InvalidError
+
+KINDS: Final[dict[str, Kind]] = {
+    "email.delivered": "delivered",
+    "email.opened": "opened",
+    "email.clicked": "clicked",
+    "email.bounced": "bounced",
+    "email.complained": "complained",
+}
+LONGEST_LINK: Final = 8_000
+# Fetches by machines, by what their makers say of themselves: Apple's privacy proxy names no browser at all.
+_MACHINES: Final = ("bot", "crawler", "spider", "scanner", "preview", "barracuda", "mimecast", "proofpoint", "python-")
+
+
+class Webhook(NamedTuple):
+    """One verified webhook about a mail of ours. `webhook_id` is the same at each delivery of the same news."""
+
+    webhook_id: str
+    organization_id: str
+    message_id: UUID
+    news: Feedback
+
+
+def verify(body: bytes, headers: Mapping[str, str], secret: str) -> dict[str, Any]:
+    """The payload, if Resend signed it within the last five minutes; else InvalidError."""
+    signed: dict[str, Any] = {
+        "payload": body.decode("utf-8", "replace"),
+        "headers": {part: headers.get(f"svix-{part}", "") for part in ("id", "timestamp", "signature")},
+        "webhook_secret": secret,
+    }
+    try:
+        payload: Any = Webhooks.verify(signed)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InvalidError(
+            f"The signature is not good: {error}. Compare REGULARS_WEBHOOK_SECRET with the webhook's in Resend",
+            code="bad_signature",
+        ) from None
+    return payload if isinstance(payload, dict) else {}
+
+
+def read(payload: Mapping[str, Any], webhook_id: str, now: datetime) -> Webhook | None:
+    """What a verified payload says about a mail of ours; None when it is about something else."""
+    kind = KINDS.get(str(payload.get("type")))
+    data = payload.get("data")
+    if kind is None or not isinstance(data, dict):
+        return None
+    tags = _tags(data.get("tags"))
+    try:
+        organization_id, message_id = tags["organization_id"], UUID(tags["message_id"])
+    except (KeyError, ValueError):
+        return None
+    detail = data.get({"clicked": "click", "opened": "open", "bounced": "bounce"}.get(kind, ""))
+    detail = detail if isinstance(detail, dict) else {}
+    news = Feedback(
+        kind,
+        _instant(detail.get("timestamp") or payload.get("created_at"), now),
+        str(data["email_id"]) if data.get("email_id") else None,
+        _reason_to_suppress(kind, detail),
+        _by_machine(str(detail.get("userAgent", ""))),
+        str(detail["link"])[:LONGEST_LINK] if detail.get("link") else None,
+    )
+    return Webhook(webhook_id, organization_id, message_id, news)
+
+
+def _tags(given: Any) -> dict[str, str]:
+    """Resend sends an object; lists of name and value, as tags are given to its API, are read too."""
+    if isinstance(given, list):
+        return {
+            str(tag["name"]): str(tag["value"])
+            for tag in given
+            if isinstance(tag, dict) and {*tag} >= {"name", "value"}
+        }
+    return {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {}
+
+
+def _instant(given: Any, now: datetime) -> datetime:
+    """When it happened; never later than now."""
+    try:
+        at = datetime.fromisoformat(str(given))
+    except ValueError:
+        return now
+    return min(at if at.tzinfo else at.replace(tzinfo=UTC), now)
+
+
+def _reason_to_suppress(kind: Kind, detail: Mapping[str, Any]) -> Any:
+    if kind == "complained":
+        return "complaint"
+    # A full mailbox or a greylisting server may take the next mail.
+    return "bounce" if kind == "bounced" and detail.get("type") == "Permanent" else None
+
+
+def _by_machine(user_agent: str) -> bool:
+    said = user_agent.lower()
+    return said == "mozilla/5.0" or any(word in said for word in _MACHINES)

@@ -1,0 +1,98 @@
+"""/u/{token}: leaving the list, by the button of a page or by a mail program's own (RFC 8058)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader
+from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
+
+from services.ingest.feedback import Feedback, Mail, event_record, mail_event, record
+from services.ingest.parts import Parts, parts_of
+from shared.database.away import AWAY
+from shared.database.tables import organization
+from shared.domain.links import read_link
+from shared.errors import InvalidError, TransientError
+from shared.logging import logger
+
+PURPOSE: Final = "unsubscribe"
+WHERE: Final = "unsubscribe link"
+WORDING: Final = "Unsubscribe: stop all marketing mail from {organization}."
+HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+router = APIRouter(tags=["unsubscribe"], default_response_class=HTMLResponse)
+log = logger(__name__)
+_page = Environment(loader=PackageLoader("services.ingest"), autoescape=True).get_template("unsubscribe.html")
+
+
+@router.get("/u/{token}", summary="Show the page with the button")
+async def ask(request: Request, token: str) -> HTMLResponse:
+    """Change nothing: scanners and mail programs fetch links that nobody clicked."""
+    parts = parts_of(request)
+    try:
+        organization_id, _ = _read(parts, token)
+        name = await run_in_threadpool(_name_of, parts, organization_id)
+    except InvalidError:
+        return _show("broken", 404)
+    except AWAY:
+        return _show("later", 503)
+    return _show("ask", organization=name)
+
+
+@router.post("/u/{token}", summary="Unsubscribe")
+async def unsubscribe(request: Request, token: str) -> HTMLResponse:
+    """Take effect at once, for queued mail too. The body (`List-Unsubscribe=One-Click`) says nothing new."""
+    parts = parts_of(request)
+    try:
+        organization_id, message_id = _read(parts, token)
+        news = Feedback("unsubscribed", parts.clock(), suppress="unsubscribe")
+        mail, name = await run_in_threadpool(_record, parts, organization_id, UUID(message_id), news)
+        if mail is not None and mail.email:
+            await parts.publisher.publish(_events(mail, name))
+    except (InvalidError, ValueError):
+        return _show("broken", 404)
+    except (*AWAY, TransientError) as error:
+        log.warning("unsubscribe.unfinished", error=str(error).partition("\n")[0])
+        return _show("later", 503)
+    return _show("done", organization=name)
+
+
+def _read(parts: Parts, token: str) -> tuple[str, str]:
+    return read_link(parts.settings.secret.get_secret_value(), PURPOSE, token)
+
+
+def _name_of(parts: Parts, organization_id: str) -> str:
+    wanted = select(organization.c.name).where(organization.c.organization_id == organization_id)
+    with parts.engine.connect() as connection:
+        return connection.execute(wanted).scalar() or "this shop"
+
+
+def _record(parts: Parts, organization_id: str, message_id: UUID, news: Feedback) -> tuple[Mail | None, str]:
+    with parts.engine.begin() as connection:
+        mail = record(connection, organization_id, message_id, news)
+    return mail, _name_of(parts, organization_id)
+
+
+def _events(mail: Mail, organization_name: str) -> list[Any]:
+    """The news, and the withdrawn consent for the ledger; told at the instant of the first time, however often."""
+    news = Feedback("unsubscribed", mail.at)
+    consent = {
+        "organization_id": mail.organization_id,
+        "customer_id": mail.customer_id,
+        "marketing_consent": False,
+        "where": WHERE,
+        "wording": WORDING.format(organization=organization_name),
+    }
+    return [
+        mail_event(mail, news, f"{mail.message_id}:unsubscribed"),
+        event_record(mail, "customer.consent_changed", f"{mail.message_id}:consent", mail.at, consent),
+    ]
+
+
+def _show(what: str, status: int = 200, organization: str = "") -> HTMLResponse:
+    headers = HEADERS | ({"Retry-After": "60"} if status == 503 else {})  # noqa: PLR2004
+    wording = WORDING.format(organization=organization)
+    return HTMLResponse(_page.render(what=what, organization=organization, wording=wording), status, headers)

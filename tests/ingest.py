@@ -1,0 +1,140 @@
+"""A running ingest for tests: a real server on a free port, keys in the database, and what its topics hold."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import msgspec
+import uvicorn
+from fastapi import FastAPI
+from kafka import KafkaConsumer
+from kafka.structs import TopicPartition
+from sqlalchemy import Engine, NullPool, insert
+
+from services.ingest.app import create_app
+from shared.database.engine import engine
+from shared.database.tables import organization
+from shared.kafka import Topic
+from shared.keys import Role, create_key
+from shared.settings import IngestSettings
+from tests.stack import eventually
+
+NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
+
+
+def sale(number: int, organization_id: str = "demo", **data: Any) -> dict[str, Any]:
+    """A good sale; `data` replaces parts of its data."""
+    return {
+        "specversion": "1.0",
+        "id": f"e-{number}",
+        "source": f"/{organization_id}/stores/s1/terminals/t7",
+        "type": "sale.completed",
+        "time": (NOW - timedelta(minutes=number % 1000)).isoformat(),
+        "data": {
+            "organization_id": organization_id,
+            "store_id": "s1",
+            "terminal_id": "t7",
+            "sale_id": f"R-{number}",
+            "customer_id": f"c-{number % 50}",
+            "currency": "INR",
+            "total": 9000,
+            "discount": 500,
+            "lines": [{"product_id": "p-1", "category": "Bakery", "quantity": 2, "unit_price": 4750, "total": 9500}],
+        }
+        | data,
+    }
+
+
+def ndjson(events: list[bytes]) -> bytes:
+    return b"\n".join(events) + b"\n"
+
+
+@dataclass
+class Service:
+    """Where it answers, and what stands behind it."""
+
+    settings: IngestSettings
+    client: httpx.Client
+    engine: Engine
+    token: str
+    app: FastAPI | None = None
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def publish(self, events: Any, token: str | None = None, **headers: str) -> httpx.Response:
+        """POST bytes as they are, everything else as JSON."""
+        content = events if isinstance(events, bytes) else msgspec.json.encode(events)
+        given = {"authorization": f"Bearer {token or self.token}", "content-type": "application/json"}
+        return self.client.post("/v1/events", content=content, headers=given | headers)
+
+    def key(self, role: Role = "terminal", organization_id: str = "demo") -> str:
+        with self.engine.begin() as connection:
+            return create_key(connection, organization_id, role, "test")[1]
+
+    def held(self, *topics: Topic) -> list[tuple[bytes, bytes]]:
+        """Keys and values of all that Kafka holds now."""
+        return consume(self.settings, *(topics or tuple(Topic)))
+
+
+def consume(settings: IngestSettings, *topics: Topic) -> list[tuple[bytes, bytes]]:
+    """Read from the start to the present end of the topics."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka, metrics_enabled=False, max_poll_records=5000)
+    try:
+        partitions = [
+            TopicPartition(topic.on(settings), number)
+            for topic in topics
+            for number in consumer.partitions_for_topic(topic.on(settings)) or ()
+        ]
+        ends = consumer.end_offsets(partitions)
+        left = {partition for partition in partitions if ends[partition]}
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        found: list[tuple[bytes, bytes]] = []
+        while left:
+            for batch in consumer.poll(timeout_ms=500).values():
+                found.extend((record.key, record.value) for record in batch)
+            left = {partition for partition in left if consumer.position(partition) < ends[partition]}
+        return found
+    finally:
+        consumer.close()
+
+
+def organize(database: Engine, organization_id: str = "demo", currency: str = "INR") -> None:
+    with database.begin() as connection:
+        connection.execute(
+            insert(organization).values(
+                organization_id=organization_id, name="Asha's Bakery", currency=currency, time_zone="Asia/Kolkata"
+            )
+        )
+
+
+@contextmanager
+def running(settings: IngestSettings, *, ready: bool = True) -> Iterator[Service]:
+    """Serve in a thread of this process, with the organization `demo` and a terminal's key."""
+    database = engine(settings.database, poolclass=NullPool)
+    organize(database)
+    with database.begin() as connection:
+        token = create_key(connection, "demo", "terminal", "till")[1]
+    app = create_app(settings, clock=lambda: NOW)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, loop="uvloop"))
+        thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[listener]),))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=url, timeout=30) as client:
+                eventually(lambda: server.started)
+                if ready:
+                    eventually(lambda: client.get("/readyz").status_code == 200)
+                yield Service(settings, client, database, token, app)
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            database.dispose()
