@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, func, select
 
 from services.admin import audit, customers
-from services.admin.customer_events import Change, CustomerEvents
+from services.admin.customer_events import Change, CustomerEvents, are_counted, wait_until_counted
 from services.admin.customers import Customer
+from services.admin.versions import check_tag
 from shared.domain.event_models import CustomerUpsertedData
 from shared.errors import ConflictError, InvalidError
 from shared.keys import Key
-from shared.problems import Problem
 
 UPSERTED = tuple(
     name
@@ -57,7 +57,7 @@ class CustomerEdits:
             if not customers.exists(connection, organization_id, customer_id):
                 self._publish(organization_id, changes, now)
                 _record(connection, key, "customer.created", customer_id, fields)
-            elif not self._events.are_counted(organization_id, changes[:1]):
+            elif not are_counted(connection, organization_id, changes[:1]):
                 raise ConflictError(f"Customer {customer_id!r} exists already. Change them by PATCH.")
         return self._counted(organization_id, customer_id, changes)
 
@@ -71,12 +71,12 @@ class CustomerEdits:
                 # Two edits that both saw the same profile go one after the other, and the second sees the first.
                 connection.execute(select(func.pg_advisory_xact_lock(LOCK, _lock_number(key, customer_id))))
             before = customers.read(connection, key.organization_id, customer_id)
-            _check_match(if_match, customers.etag(before))
+            check_tag(if_match, customers.etag(before))
             if not changes:
                 return Edited(customer_id, before)
             self._publish(key.organization_id, changes, now)
             _record(connection, key, "customer.changed", customer_id, given)
-            counted = if_match is None or self._events.wait_until_counted(key.organization_id, changes)
+            counted = if_match is None or wait_until_counted(connection, key.organization_id, changes)
         return self._counted(key.organization_id, customer_id, changes) if counted else Edited(customer_id, None)
 
     def erase(self, key: Key, customer_id: str, now: datetime) -> bool:
@@ -87,7 +87,8 @@ class CustomerEdits:
             self._events.publish(key.organization_id, changes, now)
             # Nothing may tell who it was.
             audit.record(connection, key, "customer.erased", "customer")
-        return self._events.wait_until_counted(key.organization_id, changes)
+        with self._engine.connect() as connection:
+            return wait_until_counted(connection, key.organization_id, changes)
 
     def _publish(self, organization_id: str, changes: list[Change], now: datetime) -> None:
         try:
@@ -97,9 +98,9 @@ class CustomerEdits:
             raise InvalidError(error.message, given, error.code) from None
 
     def _counted(self, organization_id: str, customer_id: str, changes: list[Change]) -> Edited:
-        if not self._events.wait_until_counted(organization_id, changes):
-            return Edited(customer_id, None)
         with self._engine.connect() as connection:
+            if not wait_until_counted(connection, organization_id, changes):
+                return Edited(customer_id, None)
             return Edited(customer_id, customers.read(connection, organization_id, customer_id))
 
 
@@ -119,18 +120,6 @@ def _changes(customer_id: str, given: Mapping[str, Any], event_id: str, *, alway
         evidence = {"where": CONSOLE} | consent
         changes.append(Change(f"{event_id}-2", "customer.consent_changed", {"customer_id": customer_id} | evidence))
     return changes
-
-
-def _check_match(if_match: str | None, present: str) -> None:
-    if if_match is None or if_match.strip() == "*":
-        return
-    if present not in {tag.strip() for tag in if_match.split(",")}:
-        raise Problem(
-            412,
-            "Precondition Failed",
-            "Somebody changed this customer meanwhile. Read them again and repeat the edit.",
-            headers={"ETag": present},
-        )
 
 
 def _record(connection: Connection, key: Key, action: str, customer_id: str, given: Mapping[str, Any]) -> None:

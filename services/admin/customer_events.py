@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, func, select
 
 from shared.database.tables import ledger
 from shared.domain.events import decode_till, kafka_key
@@ -32,11 +33,10 @@ class Change(NamedTuple):
 
 
 class CustomerEvents:
-    """Publishes changes and waits until they are counted. Safe to use from many threads; connects at first use."""
+    """Publishes changes. Safe to use from many threads; connects at first use."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._engine = engine
         self._connecting = threading.Lock()
         self._producer: KafkaProducer | None = None
 
@@ -50,25 +50,6 @@ class CustomerEvents:
                 each.get(ACKNOWLEDGE_SECONDS)
         except KafkaError as error:
             raise TransientError("Kafka does not answer, so nothing was changed for certain. Try again.", 5) from error
-
-    def are_counted(self, organization_id: str, changes: list[Change]) -> bool:
-        """Whether the ledger holds all of these already."""
-        wanted = select(func.count()).where(
-            ledger.c.organization_id == organization_id,
-            ledger.c.source == source(organization_id),
-            ledger.c.event_id.in_([change.event_id for change in changes]),
-        )
-        with self._engine.connect() as connection:
-            return connection.execute(wanted).scalar_one() == len(changes)
-
-    def wait_until_counted(self, organization_id: str, changes: list[Change]) -> bool:
-        """Wait for the segmenter, a few milliseconds as a rule; False after three seconds."""
-        end = time.monotonic() + COUNTED_SECONDS
-        while not self.are_counted(organization_id, changes):
-            if time.monotonic() > end:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
 
     def close(self) -> None:
         """Send what is waiting and give back the connections."""
@@ -86,6 +67,31 @@ class CustomerEvents:
                     allow_auto_create_topics=False,
                 )
             return self._producer
+
+
+def are_counted(connection: Connection, organization_id: str, changes: list[Change]) -> bool:
+    """Whether the ledger holds all of these already."""
+    wanted = select(func.count()).where(
+        ledger.c.organization_id == organization_id,
+        ledger.c.source == source(organization_id),
+        ledger.c.event_id.in_([change.event_id for change in changes]),
+    )
+    return connection.execute(wanted).scalar_one() == len(changes)
+
+
+def wait_until_counted(connection: Connection, organization_id: str, changes: list[Change]) -> bool:
+    """Wait for the segmenter, a few milliseconds as a rule; False after three seconds."""
+    return wait_until(lambda: are_counted(connection, organization_id, changes))
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Whether `condition` became true within three seconds."""
+    end = time.monotonic() + COUNTED_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 def source(organization_id: str) -> str:

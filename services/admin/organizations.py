@@ -153,6 +153,12 @@ def read(connection: Connection, organization_id: str) -> Organization:
     return Organization.model_validate(dict(row))
 
 
+def lock(connection: Connection, organization_id: str) -> None:
+    """Let changes that must not meet, such as two new segments taking a slot, go one after the other."""
+    own = organization.c.organization_id == organization_id
+    connection.execute(select(organization.c.organization_id).where(own).with_for_update())
+
+
 def change(connection: Connection, key: Key, wanted: OrganizationChange, now: datetime) -> Organization:
     """Change what is given. A new time zone moves calendar rules, so the dynamic segments are filled again."""
     given = wanted.model_dump(exclude_unset=True)

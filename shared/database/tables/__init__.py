@@ -6,7 +6,7 @@ from shared.database.tables.columns import metadata
 from shared.database.tables.customers import customer, customer_merge, erasure, flip
 from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
 from shared.database.tables.mail import campaign, mail_batch, mail_content, mail_rate, mail_slot, message, suppression
-from shared.database.tables.organizations import api_key, audit_log, organization
+from shared.database.tables.organizations import api_key, audit_log, idempotency, organization
 from shared.database.tables.segments import outbox, segment, segment_change, static_member
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "dead_letter",
     "erasure",
     "flip",
+    "idempotency",
     "ledger",
     "mail_batch",
     "mail_content",

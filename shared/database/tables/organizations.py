@@ -46,3 +46,14 @@ audit_log = Table(
     required("subject", Text, comment="what was changed: its kind and id"),
     required("detail", JSONB, server_default="{}"),
 )
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    organization_key(),
+    Column("request_key", Id, primary_key=True, comment="the caller's Idempotency-Key"),
+    required("request_digest", LargeBinary, comment="SHA-256 of the request, which must be the same again"),
+    required("made", Id, comment="the id of what the request made"),
+    required("created_at", Instant, server_default=func.now()),
+    comment="Requests that made something, for a day: sent again they make nothing.",
+)

@@ -220,6 +220,21 @@ def upgrade() -> None:
         comment="Customers whose memberships are to be looked at again at an instant.",
     )
     op.create_table(
+        "idempotency",
+        sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("request_key", sa.Text(collation="C"), nullable=False, comment="the caller's Idempotency-Key"),
+        sa.Column(
+            "request_digest",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="SHA-256 of the request, which must be the same again",
+        ),
+        sa.Column("made", sa.Text(collation="C"), nullable=False, comment="the id of what the request made"),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", "request_key", name=op.f("idempotency_pkey")),
+        comment="Requests that made something, for a day: sent again they make nothing.",
+    )
+    op.create_table(
         "ledger",
         sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
         sa.Column("source", sa.Text(collation="C"), nullable=False),
@@ -539,6 +554,7 @@ def downgrade() -> None:
     op.drop_index("ledger_sale_entry_key", table_name="ledger", postgresql_where=sa.text("sale_id IS NOT NULL"))
     op.drop_index("ledger_customer_idx", table_name="ledger")
     op.drop_table("ledger")
+    op.drop_table("idempotency")
     op.drop_table("flip")
     op.drop_table("erasure")
     op.drop_index(

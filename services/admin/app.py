@@ -1,0 +1,80 @@
+"""The admin service put together: what `run` serves and what tests call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from services.admin.access import Admin
+from services.admin.customer_edits import CustomerEdits
+from services.admin.customer_events import CustomerEvents
+from services.admin.routes import ROUTERS
+from shared import problems, web
+from shared.clock import Clock, utc_now
+from shared.database.engine import engine
+from shared.errors import InvalidError, TransientError
+from shared.keys import Keyring
+from shared.settings import AdminSettings
+
+DESCRIPTION = """
+Customers, segments, campaigns and settings of one organization: that of the API key.
+
+Instants are RFC 3339 in UTC, amounts are integers in minor units. Lists come in pages: give `next_cursor` back as
+`cursor`. Errors are problem details (RFC 9457) whose `errors` name the fields.
+"""
+
+
+def create_app(settings: AdminSettings, clock: Clock = utc_now) -> FastAPI:
+    """The API. Nothing connects before the first request."""
+    store = engine(settings.database, pool_size=10, max_overflow=30)
+    keyring = Keyring(settings.database)
+    events = CustomerEvents(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        events.close()
+        keyring.close()
+        store.dispose()
+
+    app = FastAPI(
+        title="Regulars admin API",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        responses=problems.described(401, 403, 404, 422, 503),
+    )
+    app.state.admin = Admin(store, keyring, CustomerEdits(store, events), clock)
+    web.install(app, lambda: why_not_ready(store))
+    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
+        app.add_exception_handler(kind, _database_away)
+    app.add_exception_handler(DataError, _unstorable)
+    app.add_exception_handler(UnicodeEncodeError, _unstorable)
+    for router in ROUTERS:
+        app.include_router(router, prefix="/v1")
+    return app
+
+
+def why_not_ready(store: Engine) -> str | None:
+    """None when requests can be answered. Without Kafka everything but changes of customers can."""
+    try:
+        with store.connect() as connection:
+            connection.execute(select(1))
+    except SQLAlchemyError as error:
+        return f"the database does not answer: {str(error).splitlines()[0]}"
+    return None
+
+
+async def _database_away(_: Request, __: Exception) -> JSONResponse:
+    return problems.of(TransientError("The database does not answer now. Try again.", 2)).response()
+
+
+async def _unstorable(_: Request, __: Exception) -> JSONResponse:
+    message = "holds what cannot be stored, such as a NUL character or half of a surrogate pair: take it out"
+    return problems.of(InvalidError(message)).response()

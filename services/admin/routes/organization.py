@@ -1,0 +1,25 @@
+"""GET, PATCH /organization."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from services.admin import organizations
+from services.admin.access import Now, Owner, Parts, Viewer
+from services.admin.organizations import Organization, OrganizationChange
+
+router = APIRouter(tags=["organization"])
+
+
+@router.get("/organization")
+def read(key: Viewer, parts: Parts) -> Organization:
+    """The organization of the key."""
+    with parts.engine.connect() as connection:
+        return organizations.read(connection, key.organization_id)
+
+
+@router.patch("/organization")
+def change(wanted: OrganizationChange, key: Owner, parts: Parts, now: Now) -> Organization:
+    """Change its settings; what is absent stays."""
+    with parts.engine.begin() as connection:
+        return organizations.change(connection, key, wanted, now)

@@ -1,0 +1,245 @@
+"""Segments: made, changed, deleted here; filled, kept right and cleared by the segmenter."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
+
+from services.admin import audit, customers, memberships, organizations, segment_uses
+from services.admin.announcements import announce
+from services.admin.customers import Customer
+from services.admin.instants import Instant
+from services.admin.paging import Page, cut, read_cursor
+from services.admin.slugs import free_slug
+from services.admin.versions import check_match
+from shared.database.predicate import predicate
+from shared.database.tables import customer, segment, static_member
+from shared.domain.criteria import Criteria, parse
+from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
+from shared.domain.money import format_money
+from shared.errors import ConflictError, InvalidError, NotFoundError
+from shared.keys import Key
+
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
+Description = Annotated[str, Field(max_length=2_000, pattern=PRINTABLE_LINES)]
+Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", description="Such as #4f7cac.")]
+Tree = Annotated[dict[str, Any], Field(description='A tree of all, any, not over conditions; `{"field": …, "op": …}`.')]
+SAMPLE = 10
+
+
+class NewSegment(BaseModel):
+    """A segment to be made: dynamic with criteria, or static without."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    description: Description = ""
+    color: Color = "#4f7cac"
+    kind: Literal["dynamic", "static"] = "dynamic"
+    criteria: Tree | None = None
+
+
+class SegmentChange(BaseModel):
+    """What may change; what is absent stays. New criteria fill the segment again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    description: Description | None = None
+    color: Color | None = None
+    criteria: Tree | None = None
+
+
+class Segment(BaseModel):
+    """A segment."""
+
+    id: str
+    name: str
+    description: str
+    color: str
+    kind: Literal["dynamic", "static"]
+    criteria: dict[str, Any] | None
+    summary: str | None = Field(description="The criteria in English.")
+    state: Literal["filling", "live"]
+    progress: float = Field(description="Of the filling, 0 to 1.")
+    member_count: int
+    version: int = Field(exclude=True)
+    created_at: Instant
+    updated_at: Instant
+
+
+class PreviewOf(BaseModel):
+    """Criteria to try."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    criteria: Tree
+
+
+class Preview(BaseModel):
+    """Who is meant now."""
+
+    count: int = Field(description="Exact.")
+    sample: list[Customer]
+
+
+def page(connection: Connection, organization_id: str, limit: int, cursor: str | None) -> Page[Segment]:
+    """By id."""
+    wanted = _rows(organization_id).order_by(segment.c.segment_id).limit(limit + 1)
+    if cursor is not None:
+        (last,) = read_cursor(cursor, str)
+        wanted = wanted.where(segment.c.segment_id > last)
+    currency = organizations.read(connection, organization_id).currency
+    items = [_shown(row, currency) for row in connection.execute(wanted).mappings()]
+    return cut(items, limit, lambda item: (item.id,))
+
+
+def read(connection: Connection, organization_id: str, segment_id: str) -> Segment:
+    """Raises NotFoundError."""
+    row = _row(connection, organization_id, segment_id)
+    return _shown(row, organizations.read(connection, organization_id).currency)
+
+
+def slot_of(connection: Connection, organization_id: str, segment_id: str) -> int:
+    """Its bit in customer.memberships. Raises NotFoundError."""
+    slot: int = _row(connection, organization_id, segment_id)["slot"]
+    return slot
+
+
+def create(connection: Connection, key: Key, wanted: NewSegment) -> str:
+    """The id of the new one. Raises InvalidError and ConflictError (the name is taken)."""
+    if wanted.kind == "static" and wanted.criteria is not None:
+        raise InvalidError("must be left out: a static segment has a list of members instead", "criteria")
+    if wanted.kind == "dynamic" and wanted.criteria is None:
+        raise InvalidError("is missing: a dynamic segment needs them (a list to manage by hand is static)", "criteria")
+    organizations.lock(connection, key.organization_id)
+    _check_name(connection, key.organization_id, wanted.name)
+    if wanted.criteria is not None:
+        _check_criteria(connection, key.organization_id, wanted.criteria)
+    # Also of those that are going away: their bits are not yet cleared.
+    everything = select(segment.c.segment_id, segment.c.slot).where(segment.c.organization_id == key.organization_id)
+    rows = connection.execute(everything).all()
+    taken = {row.slot for row in rows}
+    segment_id = free_slug(wanted.name, "segment", {row.segment_id for row in rows})
+    connection.execute(
+        insert(segment).values(
+            organization_id=key.organization_id,
+            segment_id=segment_id,
+            slot=next(slot for slot in range(len(taken) + 1) if slot not in taken),
+            state="filling",
+            progress=0,
+            **wanted.model_dump(),
+        )
+    )
+    _tell(connection, key, "segment.created", segment_id)
+    return segment_id
+
+
+def change(
+    connection: Connection,
+    key: Key,
+    segment_id: str,
+    wanted: SegmentChange,
+    *,
+    now: datetime,
+    if_match: str | None = None,
+) -> Segment:
+    """Raises NotFoundError, InvalidError, ConflictError, and 412 by `if_match`."""
+    organizations.lock(connection, key.organization_id)
+    before = _row(connection, key.organization_id, segment_id)
+    check_match(if_match, before["version"])
+    given = wanted.model_dump(exclude_unset=True)
+    for name, value in given.items():
+        if value is None:
+            raise InvalidError("must not be null; leave it out to keep it", name)
+    if "name" in given and given["name"] != before["name"]:
+        _check_name(connection, key.organization_id, given["name"])
+    values = given | {"version": segment.c.version + 1, "updated_at": now}
+    if "criteria" in given:
+        if before["kind"] == "static":
+            raise InvalidError("do not belong to a static segment; add and remove members instead", "criteria")
+        _check_criteria(connection, key.organization_id, given["criteria"])
+        if given["criteria"] != before["criteria"]:
+            values |= {"state": "filling", "progress": 0}
+    if given:
+        connection.execute(update(segment).where(_is(key.organization_id, segment_id)).values(values))
+        _tell(connection, key, "segment.changed", segment_id, fields=sorted(given))
+    return read(connection, key.organization_id, segment_id)
+
+
+def remove(connection: Connection, key: Key, segment_id: str, now: datetime) -> None:
+    """Hide it at once; the segmenter clears its bits and then frees its slot.
+
+    Raises NotFoundError, and ConflictError where it is in use.
+    """
+    organizations.lock(connection, key.organization_id)
+    _row(connection, key.organization_id, segment_id)
+    uses = segment_uses.of(connection, key.organization_id, segment_id)
+    if uses:
+        raise ConflictError(f"The segment {segment_id!r} is used by {', '.join(uses)}. Take it out there first.")
+    # Its name is free from now on. An instant makes the new one unique.
+    gone = {"state": "deleting", "name": f"{segment_id} deleted at {now.isoformat()}", "updated_at": now}
+    connection.execute(update(segment).where(_is(key.organization_id, segment_id)).values(gone))
+    connection.execute(
+        delete(static_member).where(
+            static_member.c.organization_id == key.organization_id, static_member.c.segment_id == segment_id
+        )
+    )
+    _tell(connection, key, "segment.deleted", segment_id)
+
+
+def preview(connection: Connection, organization_id: str, tree: dict[str, Any], now: datetime) -> Preview:
+    """How many meet the criteria now, and some of them. Raises InvalidError."""
+    criteria = _check_criteria(connection, organization_id, tree)
+    zone = organizations.read(connection, organization_id).time_zone
+    meant = predicate(criteria, organization_id, zone, now)
+    count = connection.execute(select(func.count()).select_from(customer).where(meant)).scalar_one()
+    slots = memberships.slots(connection, organization_id)
+    wanted = customers.rows(organization_id).where(meant).order_by(customer.c.customer_id).limit(SAMPLE)
+    sample = [customers.shown(row, slots) for row in connection.execute(wanted).mappings()]
+    return Preview(count=count, sample=sample)
+
+
+def _is(organization_id: str, segment_id: str) -> Any:
+    return (segment.c.organization_id == organization_id) & (segment.c.segment_id == segment_id)
+
+
+def _rows(organization_id: str) -> Select[Any]:
+    return select(segment).where(segment.c.organization_id == organization_id, segment.c.state != "deleting")
+
+
+def _row(connection: Connection, organization_id: str, segment_id: str) -> RowMapping:
+    row = connection.execute(_rows(organization_id).where(segment.c.segment_id == segment_id)).mappings().first()
+    if row is None:
+        raise NotFoundError(f"There is no segment {segment_id!r}.")
+    return row
+
+
+def _check_name(connection: Connection, organization_id: str, name: str) -> None:
+    if connection.execute(_rows(organization_id).where(segment.c.name == name)).first() is not None:
+        raise ConflictError(f"There is a segment {name!r} already. Choose another name.")
+
+
+def _check_criteria(connection: Connection, organization_id: str, tree: dict[str, Any]) -> Criteria:
+    """The criteria, valid also in what they refer to."""
+    criteria = parse(tree)
+    for segment_id in segment_uses.named_in(criteria):
+        row = connection.execute(_rows(organization_id).where(segment.c.segment_id == segment_id)).mappings().first()
+        if row is None or row["kind"] != "static":
+            raise InvalidError(f"name {segment_id!r}, which is no static segment of this organization", "criteria")
+    return criteria
+
+
+def _tell(connection: Connection, key: Key, action: str, segment_id: str, **detail: Any) -> None:
+    audit.record(connection, key, action, f"segment:{segment_id}", **detail)
+    announce(connection, "regulars_segments", key.organization_id)
+
+
+def _shown(row: RowMapping, currency: str) -> Segment:
+    summary = None
+    if row["criteria"] is not None:
+        summary = parse(row["criteria"]).sentence(lambda amount: format_money(amount, currency))
+    return Segment(id=row["segment_id"], summary=summary, **row)
