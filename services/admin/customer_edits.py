@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, func, select
 
 from services.admin import audit, customers
-from services.admin.customer_events import Change, CustomerEvents, are_counted, wait_until_counted
+from services.admin.customer_events import CONSOLE, Change, CustomerEvents, are_counted, wait_until_counted
 from services.admin.customers import Customer
 from services.admin.versions import check_tag
 from shared.domain.event_models import CustomerUpsertedData
@@ -25,7 +25,6 @@ UPSERTED = tuple(
 )
 CONSENT = {"marketing_consent": "marketing_consent", "consent_where": "where", "consent_wording": "wording"}
 ALLOWED = (*UPSERTED, *CONSENT)
-CONSOLE = "console"
 LOCK = 1_919_378_017  # the first of the two numbers of an advisory lock: edits of customers
 
 
@@ -51,7 +50,7 @@ class CustomerEdits:
         seed = f"{key.organization_id}\n{request_key}" if request_key else uuid.uuid4().hex
         customer_id = given.get("customer_id") or f"c-{_digest(seed)[:16]}"
         fields = {name: value for name, value in given.items() if name != "customer_id"}
-        changes = _changes(customer_id, fields, _digest(seed), always=True)
+        changes = changes_of(customer_id, fields, _digest(seed), always=True)
         organization_id = key.organization_id
         with self._engine.begin() as connection:
             if not customers.exists(connection, organization_id, customer_id):
@@ -65,7 +64,7 @@ class CustomerEdits:
         self, key: Key, customer_id: str, given: Mapping[str, Any], now: datetime, if_match: str | None
     ) -> Edited:
         """Change what is given; null clears. With `if_match` (412), only if nobody changed the profile meanwhile."""
-        changes = _changes(customer_id, given, uuid.uuid4().hex)
+        changes = changes_of(customer_id, given, uuid.uuid4().hex)
         with self._engine.begin() as connection:
             if if_match is not None:
                 # Two edits that both saw the same profile go one after the other, and the second sees the first.
@@ -104,8 +103,13 @@ class CustomerEdits:
             return Edited(customer_id, customers.read(connection, organization_id, customer_id))
 
 
-def _changes(customer_id: str, given: Mapping[str, Any], event_id: str, *, always: bool = False) -> list[Change]:
-    """The events that say what is given: the profile's, if any field is its own (or `always`), and the consent's."""
+def changes_of(
+    customer_id: str, given: Mapping[str, Any], event_id: str, *, always: bool = False, where: str = CONSOLE
+) -> list[Change]:
+    """The events that say what is given: the profile's, if any field is its own (or `always`), and the consent's.
+
+    `where` is the evidence of a consent that comes without. Raises InvalidError.
+    """
     unknown = sorted(set(given) - set(ALLOWED))
     if unknown:
         raise InvalidError(f"cannot be changed; what can: {', '.join(ALLOWED)}", unknown[0])
@@ -117,7 +121,7 @@ def _changes(customer_id: str, given: Mapping[str, Any], event_id: str, *, alway
     if consent:
         if "marketing_consent" not in consent:
             raise InvalidError("is missing: give the consent that the evidence belongs to", "marketing_consent")
-        evidence = {"where": CONSOLE} | consent
+        evidence = {"where": where} | consent
         changes.append(Change(f"{event_id}-2", "customer.consent_changed", {"customer_id": customer_id} | evidence))
     return changes
 

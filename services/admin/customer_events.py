@@ -22,6 +22,7 @@ from shared.settings import Settings
 COUNTED_SECONDS = 3.0
 POLL_SECONDS = 0.005
 ACKNOWLEDGE_SECONDS = 10.0
+CONSOLE = "console"  # the last part of the source of events that come from here
 
 
 class Change(NamedTuple):
@@ -30,6 +31,13 @@ class Change(NamedTuple):
     event_id: str
     type: str
     data: dict[str, Any]
+
+
+class Record(NamedTuple):
+    """What Kafka takes."""
+
+    key: bytes
+    value: bytes
 
 
 class CustomerEvents:
@@ -42,10 +50,10 @@ class CustomerEvents:
 
     def publish(self, organization_id: str, changes: list[Change], now: datetime) -> None:
         """Publish; returns once Kafka holds all. Raises InvalidError (`field` without `data.`) and TransientError."""
-        records = [_record(organization_id, change, now) for change in changes]
+        records = [record(organization_id, CONSOLE, change, now) for change in changes]
         topic = Topic.CUSTOMERS.on(self._settings)
         try:
-            sent = [self._connected().send(topic, value, key) for key, value in records]
+            sent = [self._connected().send(topic, each.value, each.key) for each in records]
             for each in sent:
                 each.get(ACKNOWLEDGE_SECONDS)
         except KafkaError as error:
@@ -73,7 +81,7 @@ def are_counted(connection: Connection, organization_id: str, changes: list[Chan
     """Whether the ledger holds all of these already."""
     wanted = select(func.count()).where(
         ledger.c.organization_id == organization_id,
-        ledger.c.source == source(organization_id),
+        ledger.c.source == f"/{organization_id}/{CONSOLE}",
         ledger.c.event_id.in_([change.event_id for change in changes]),
     )
     return connection.execute(wanted).scalar_one() == len(changes)
@@ -94,23 +102,18 @@ def wait_until(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def source(organization_id: str) -> str:
-    """The source of events that come from here."""
-    return f"/{organization_id}/console"
-
-
-def _record(organization_id: str, change: Change, now: datetime) -> tuple[bytes, bytes]:
-    """Key and value, valid by the contract of events."""
+def record(organization_id: str, origin: str, change: Change, now: datetime) -> Record:
+    """A change as Kafka takes it. Raises InvalidError, with `field` as the request says it, without `data.`."""
     event = {
         "specversion": "1.0",
         "id": change.event_id,
-        "source": source(organization_id),
+        "source": f"/{organization_id}/{origin}",
         "type": change.type,
         "time": now.isoformat(),
         "data": {"organization_id": organization_id} | change.data,
     }
     value = json.dumps(event).encode()
     try:
-        return kafka_key(decode_till(value, now)), value
+        return Record(kafka_key(decode_till(value, now)), value)
     except InvalidError as error:
         raise InvalidError(error.message, error.field.removeprefix("data."), error.code) from None
