@@ -6,15 +6,14 @@ everybody a regular, so the demo asks for a visit a week.
 
 from __future__ import annotations
 
+from services.admin.starting_content import Thresholds
+
 ORGANIZATION_ID = "demo"
 NAME = "Corner Grocers"
 CURRENCY = "USD"
 TIME_ZONE = "America/New_York"
-SENDER_NAME = "Corner Grocers"
 SENDER_EMAIL = "hello@example.com"
 POSTAL_ADDRESS = "Corner Grocers, 1 Market Street, Cincinnati, OH 45202, USA"
 
-# Minor units (cents) and visits. Of 2,469 households 12 % are VIPs, 7 % high spenders, 9 % at risk.
-VIP_SPENT = 400_000
-REGULAR_VISITS = 50
-HIGH_SPENT = 150_000
+# Of 2,469 households 12 % are VIPs, 7 % high spenders, 9 % at risk.
+THRESHOLDS = Thresholds(vip_spent=4_000_00, vip_visits=50, high_spent=1_500_00)

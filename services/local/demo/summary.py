@@ -1,0 +1,103 @@
+"""What happened, in numbers, where to look, and what to try next: fits 80 columns, with or without a terminal."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from services.installation import Installation, chosen
+from services.local.demo.figures import Figures, Mails
+from services.local.demo.organization import NAME
+from shared.domain.money import format_money
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that is told. `segments` are names with their member counts."""
+
+    currency: str
+    figures: Figures
+    dead_letters: int
+    segments: list[tuple[str, int]]
+    mails: list[Mails]
+
+
+def show(summary: Summary, installation: Installation, console: Console) -> None:
+    """Print it."""
+    now = summary.figures
+    hint = "`regulars dead-letters list` tells why" if summary.dead_letters else ""
+    _section(
+        console,
+        f"{NAME} after a year",
+        [
+            ("customers", f"{now.customers:,}"),
+            ("sales", f"{now.sales:,}", f"{now.redemptions:,} coupons redeemed"),
+            ("revenue", format_money(now.revenue, summary.currency)),
+            (
+                "dead letters",
+                f"{summary.dead_letters:,}",
+                hint,
+            ),
+        ],
+    )
+    _section(console, "Segments", [(name, f"{members:,}") for name, members in summary.segments])
+    _section(console, "Mails", _mail_lines(summary.mails))
+    _section(console, "Open", _addresses(installation), numbers=False)
+    _show_commands(installation, console)
+
+
+def live_line(now: Figures, before: Figures, seconds: float, mails_sent: int, currency: str) -> str:
+    """One line about the tills."""
+    pace = (now.sales - before.sales) / max(seconds, 1e-3)
+    return (
+        f"tills are selling: {pace:.1f} sales/s, {now.customers:,} customers, "
+        f"{format_money(now.revenue, currency)}, {mails_sent:,} mails sent"
+    )
+
+
+def _section(console: Console, title: str, rows: list[tuple[str, ...]], *, numbers: bool = True) -> None:
+    if not rows:
+        return
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for index in range(max(len(row) for row in rows)):
+        table.add_column(justify="right" if numbers and index == 1 else "left", style="dim" if index > 1 else None)
+    for name, *rest in rows:
+        table.add_row(f"  {name}", *rest)
+    console.print(f"\n[bold]{title}[/]")
+    console.print(table)
+
+
+def _show_commands(installation: Installation, console: Console) -> None:
+    """What to paste next. Never broken into lines, however long the directory's name."""
+    usual = chosen(None) == installation.data_dir
+    where = "" if usual else f" --data-dir {shlex.quote(str(installation.data_dir))}"
+    commands = {
+        f"regulars status{where}": "what runs where, and the keys",
+        f"regulars verify{where}": "recompute all from the ledger",
+        f"regulars down{where}": "stop it; the data stays",
+    }
+    width = max(len(command) for command in commands)
+    console.print("\n[bold]Try next[/]")
+    for command, meaning in commands.items():
+        console.print(f"  {command:<{width}}  # {meaning}", markup=False, soft_wrap=True)
+
+
+def _mail_lines(mails: list[Mails]) -> list[tuple[str, ...]]:
+    """Per campaign: what went out and lies in the inbox, then what waits or stays away and why."""
+    return [
+        (one.campaign, f"{one.count:,}", one.state + (f": {one.reason.replace('_', ' ')}" if one.reason else ""))
+        for one in mails
+    ]
+
+
+def _addresses(installation: Installation) -> list[tuple[str, ...]]:
+    endpoints = installation.endpoints
+    return [
+        ("inbox", endpoints["sandbox"]),
+        ("admin API", f"{endpoints['admin']}/docs"),
+        ("till API", f"{endpoints['ingest']}/docs"),
+        *((f"metrics, {name}", address) for name, address in installation.metrics.items()),
+    ]
