@@ -92,4 +92,5 @@ def _arguments(options: Options) -> list[str]:
         f"--kafka={options.kafka}",
         f"--database={options.database}",
         *(["--empty"] if options.empty else []),
+        *(["--demo"] if options.demo else []),
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from services.installation import VARIABLE
 from services.local import kafka, ports, postgres, probes
 from services.local.directory import Secrets
 from services.local.part import Part
@@ -31,6 +32,7 @@ class Options:
     sandbox_port: int = USUAL_PORTS["sandbox"]
     kafka: str = LOCAL
     database: str = LOCAL
+    demo: bool = False  # the demo's organization, and its tills
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,17 @@ class Plan:
 
     def services(self) -> list[Part]:
         """The sandbox first: the mailer sends to it."""
-        return [self._service("sandbox", self.endpoints["sandbox"])] + [
+        services = [self._service("sandbox", self.endpoints["sandbox"])] + [
             self._service(name, self.metrics[name].removesuffix("/metrics")) for name in SERVICES
         ]
+        return services + [self._tills()] * self.options.demo
+
+    def _tills(self) -> Part:
+        """Live sales. They wait for the year by themselves, and nobody waits for them."""
+        root = self.options.data_dir
+        command = [sys.executable, "-P", "-m", "services.local.demo.tills"]
+        program = Program("tills", command, root, self.environment | {VARIABLE: str(root)})
+        return Part("tills", lambda: program, lambda: True)
 
     def _service(self, name: str, readiness_url: str) -> Part:
         environment = dict(self.environment)

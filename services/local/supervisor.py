@@ -99,7 +99,7 @@ class Supervisor:
         migrate.upgrade(self._plan.database)
         # Through the environment's other settings, so that a topic prefix or a number of partitions given there holds.
         create_topics(load(Settings, kafka=self._plan.kafka, database=self._plan.database))
-        organization.ensure(self._plan.database, self._directory, empty=self._options.empty)
+        organization.ensure(self._plan.database, self._directory, empty=self._options.empty, demo=self._options.demo)
         self._say("  schema, topics and the organization are in place")
 
     def _changed(self, news: str) -> None:

@@ -15,7 +15,6 @@ import httpx
 import msgspec
 
 from services import installation
-from services.installation import Installation
 from services.local.demo import catalog
 from services.local.demo.cashier import Cashier
 from services.local.demo.catalog import Catalog
@@ -35,8 +34,8 @@ log = logger(__name__)
 def main() -> None:
     """Sell until ended."""
     configure(load(Settings), "tills")
+    cashier = Cashier(_opening(), random.Random())  # noqa: S311 - a simulation
     found = installation.require()
-    cashier = Cashier(_opening(found), random.Random())  # noqa: S311 - a simulation
     headers = {"Authorization": f"Bearer {found.keys['terminal']}"}
     with httpx.Client(
         base_url=found.endpoints["ingest"], headers=headers, timeout=PATIENCE_SECONDS, trust_env=False
@@ -66,8 +65,9 @@ def send(client: httpx.Client, events: list[Event]) -> None:
         log.error("till.refused", status=answer.status_code, answer=answer.text)
 
 
-def _opening(found: Installation) -> Catalog:
-    while (shop := catalog.read(found.data_dir)) is None:
+def _opening() -> Catalog:
+    """Wait for the year to be in."""
+    while (shop := catalog.read(installation.chosen(None))) is None:
         time.sleep(POLL_SECONDS)
     return shop
 
