@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,13 +55,20 @@ class Sandbox:
 
         return self._runner.run(all_of_them())
 
+    def eventually(self, condition: Callable[[], bool], deadline: float = 20.0) -> None:
+        """Lets the background work until the condition holds."""
+        end = time.monotonic() + deadline
+        while not condition():
+            assert time.monotonic() < end, f"not within {deadline} s"
+            self._runner.run(asyncio.sleep(0.005))
+
     @property
     def messages(self) -> list[dict[str, Any]]:
         return self.get("/messages?limit=1000").json()["items"]
 
 
 @contextmanager
-def sandbox(data_dir: Path, requests_per_second: int = 1_000) -> Iterator[Sandbox]:
+def sandbox(data_dir: Path, requests_per_second: int = 1_000, *, auto_deliver: bool = False) -> Iterator[Sandbox]:
     def receive(request: httpx.Request) -> httpx.Response:
         received.append(request)
         return httpx.Response(driver.receiver_answers, text="noted")
@@ -71,6 +79,7 @@ def sandbox(data_dir: Path, requests_per_second: int = 1_000) -> Iterator[Sandbo
             data_dir,
             "http://ingest.test/webhooks/resend",
             SECRET,
+            auto_deliver=auto_deliver,
             requests_per_second=requests_per_second,
             clock=lambda: driver.now,
             webhook_transport=httpx.MockTransport(receive),

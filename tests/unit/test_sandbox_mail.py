@@ -106,10 +106,10 @@ def test_whatever_a_field_holds_is_accepted_or_refused_never_an_accident(value):
     assert statuses <= {400, 422}
 
 
-@given(st.integers(0, 253_402_300_799_999), st.timezones())
+@given(st.integers(0, 250_000_000_000_000), st.timezones())
 def test_instants_are_written_in_utc_to_the_millisecond(milliseconds, zone):
     at = from_ms(milliseconds)
-    assert iso(at.astimezone(zone) if at.year < 9999 else at).endswith("Z")
+    assert iso(at.astimezone(zone)).endswith("Z")
     assert to_ms(datetime.fromisoformat(iso(at))) == milliseconds
 
 

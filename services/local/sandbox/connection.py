@@ -18,8 +18,19 @@ class CuttableConnection(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {_EXTENSION: {"abort": self.transport.abort}}
 
+    def shutdown(self) -> None:
+        """The server ends: a request that is held on purpose must not be waited for."""
+        super().shutdown()
+        if self.scope is not None and "held" in self.scope["extensions"][_EXTENSION]:
+            self.transport.abort()
+
 
 def cut(scope: Scope) -> None:
     """Aborts the connection that this request came on."""
     abort = cast("Callable[[], None]", scope["extensions"][_EXTENSION]["abort"])
     abort()
+
+
+def hold(scope: Scope) -> None:
+    """Says that this request gets no answer."""
+    scope["extensions"][_EXTENSION]["held"] = True

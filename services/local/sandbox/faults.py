@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.local.sandbox import body
 from services.local.sandbox.answer import JsonAnswer
-from services.local.sandbox.connection import cut
+from services.local.sandbox.connection import cut, hold
 
 FaultKind = Literal["429", "500", "timeout", "drop_after_accept"]
 PATIENCE = 120.0  # seconds; longer than any client should wait
@@ -72,6 +72,7 @@ class Silence(Cut):
     """No answer for longer than the client waits; then the connection ends."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hold(scope)
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 while (await receive())["type"] != "http.disconnect":

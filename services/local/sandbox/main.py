@@ -19,7 +19,6 @@ def run(
 ) -> None:
     """Serves until SIGINT or SIGTERM. Raises SetupError where the port is taken or the directory is of no use."""
     app = create_app(data_dir, webhook_url, webhook_secret, auto_deliver=auto_deliver)
-    # Requests that a fault keeps waiting must not hold up the end.
     config = uvicorn.Config(
         app, http=CuttableConnection, log_config=None, access_log=False, timeout_graceful_shutdown=2
     )
