@@ -1,0 +1,240 @@
+"""What comes back about mails: Resend's webhooks and the unsubscribe link."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from sqlalchemy import insert, select
+
+from services.ingest.feedback import STATES
+from services.local.sandbox.webhook import Signer
+from shared.database.tables import campaign, message, suppression
+from shared.domain.links import sign_link
+from shared.kafka import Topic
+from shared.settings import IngestSettings
+from tests.ingest import NOW, Service, running
+
+MESSAGE = str(uuid.UUID(int=7))
+NEWS = ("delivered", "opened", "clicked", "bounced", "complained")
+
+
+@pytest.fixture
+def ingest(settings: Callable[..., Any]) -> Iterator[Service]:
+    with running(settings(IngestSettings)) as service:
+        plan(service)
+        yield service
+
+
+def plan(service: Service, message_id: str = MESSAGE, customer_id: str = "c-1", **columns: Any) -> None:
+    """A sent mail to one customer."""
+    with service.engine.begin() as connection:
+        connection.execute(campaign.delete())
+        connection.execute(
+            insert(campaign).values(
+                organization_id="demo", campaign_id="spring", name="Spring", type="newsletter", subject="Hi", body="Hi"
+            )
+        )
+        connection.execute(
+            insert(message).values(
+                {
+                    "organization_id": "demo",
+                    "campaign_id": "spring",
+                    "customer_id": customer_id,
+                    "occasion": "send",
+                    "message_id": uuid.UUID(message_id),
+                    "state": "sent",
+                    "email": "Asha@Example.com",
+                    "sent_at": NOW - timedelta(hours=1),
+                }
+                | columns
+            )
+        )
+
+
+def webhook(
+    service: Service, kind: str, at: datetime = NOW, webhook_id: str = "msg_1", **changes: Any
+) -> httpx.Response:
+    data: dict[str, Any] = {
+        "email_id": "re_1",
+        "to": ["asha@example.com"],
+        "tags": {"organization_id": "demo", "message_id": MESSAGE},
+    }
+    if kind == "bounced":
+        data["bounce"] = {"type": "Permanent", "subType": "General", "message": "no such mailbox"}
+    if kind == "clicked":
+        data["click"] = {"link": "https://example.com/offer", "userAgent": "Mozilla/5.0 (X11)"}
+    payload = {"type": f"email.{kind}", "created_at": at.isoformat(), "data": data | changes}
+    return deliver(service, msgspec.json.encode(payload), webhook_id)
+
+
+def deliver(service: Service, body: bytes, webhook_id: str = "msg_1") -> httpx.Response:
+    signer = Signer(service.settings.webhook_secret.get_secret_value())
+    # Resend's SDK looks at the machine's own clock.
+    headers = signer.headers(webhook_id, body, datetime.now(UTC))
+    return service.client.post("/webhooks/resend", content=body, headers=headers)
+
+
+def stored(service: Service) -> Any:
+    with service.engine.connect() as connection:
+        return connection.execute(select(message).where(message.c.organization_id == "demo")).one()
+
+
+def suppressed(service: Service) -> dict[str, str]:
+    with service.engine.connect() as connection:
+        wanted = select(suppression.c.email, suppression.c.reason).where(suppression.c.organization_id == "demo")
+        return {row.email: row.reason for row in connection.execute(wanted)}
+
+
+def published(service: Service, topic: Topic = Topic.MAIL) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(value) for _, value in service.held(topic)]
+
+
+def test_a_delivery_is_noted_and_published(ingest: Service) -> None:
+    assert webhook(ingest, "delivered").json() == {"status": "recorded"}
+    row = stored(ingest)
+    assert (row.state, row.delivered_at, row.provider_id) == ("delivered", NOW, "re_1")
+    assert suppressed(ingest) == {}
+    (event,) = published(ingest)
+    assert (event["type"], event["id"], event["source"]) == ("mail.delivered", "svix:msg_1", "/demo/mail")
+    assert event["data"] == {
+        "organization_id": "demo",
+        "message_id": MESSAGE,
+        "campaign_id": "spring",
+        "customer_id": "c-1",
+        "email_id": "re_1",
+    }
+    assert ingest.held(Topic.MAIL)[0][0] == b"demo/c-1"
+
+
+@pytest.mark.parametrize("order", [NEWS, NEWS[::-1], ("bounced", "delivered", "complained", "clicked", "opened")])
+def test_whatever_the_order_and_repetition_the_result_is_the_same(ingest: Service, order: tuple[str, ...]) -> None:
+    for kind in itertools.chain(order, order):
+        at = NOW - timedelta(minutes=NEWS.index(kind))
+        assert webhook(ingest, kind, at, f"msg_{kind}").status_code == 200
+    row = stored(ingest)
+    assert row.state == STATES[-1] == "complained"
+    stamps = [row.delivered_at, row.opened_at, row.clicked_at, row.bounced_at, row.complained_at]
+    assert stamps == [NOW - timedelta(minutes=number) for number in range(5)]
+    assert {event["id"] for event in published(ingest)} == {f"svix:msg_{kind}" for kind in NEWS}
+
+
+def test_webhooks_may_overtake_the_mailer(ingest: Service) -> None:
+    plan(ingest, state="claimed", sent_at=None)
+    assert webhook(ingest, "delivered").status_code == 200
+    assert (stored(ingest).state, stored(ingest).sent_at) == ("delivered", NOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "expected"),
+    [
+        ("bounced", {}, {"asha@example.com": "bounce"}),
+        ("bounced", {"bounce": {"type": "Transient", "subType": "MailboxFull", "message": "full"}}, {}),
+        ("complained", {}, {"asha@example.com": "complaint"}),
+        ("opened", {}, {}),
+    ],
+)
+def test_hard_bounces_and_complaints_suppress_at_once(
+    ingest: Service, kind: str, changes: dict[str, Any], expected: dict[str, str]
+) -> None:
+    assert webhook(ingest, kind, **changes).status_code == 200
+    assert suppressed(ingest) == expected
+
+
+def test_a_machines_open_is_told_from_a_persons(ingest: Service) -> None:
+    webhook(ingest, "opened", open={"userAgent": "Mozilla/5.0"})
+    assert (stored(ingest).opened_at, stored(ingest).machine_opened_at) == (None, NOW)
+    webhook(ingest, "opened", webhook_id="msg_2", open={"userAgent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0)"})
+    assert stored(ingest).opened_at == NOW
+    assert sorted(event["data"]["machine"] for event in published(ingest)) == [False, True]
+
+
+def test_a_bad_signature_is_400_and_changes_nothing(ingest: Service) -> None:
+    body = msgspec.json.encode({"type": "email.complained", "data": {"tags": {"message_id": MESSAGE}}})
+    good = Signer(ingest.settings.webhook_secret.get_secret_value())
+    bad = Signer("whsec_" + "QUJD" * 8)
+    for headers in (
+        {},
+        bad.headers("msg_1", body, datetime.now(UTC)),
+        good.headers("msg_1", body, datetime.now(UTC) - timedelta(hours=1)),
+        good.headers("msg_1", body + b" ", datetime.now(UTC)),
+    ):
+        answer = ingest.client.post("/webhooks/resend", content=body, headers=headers)
+        assert answer.status_code == 400
+        assert "signature" in answer.json()["detail"]
+    assert stored(ingest).state == "sent"
+
+
+def test_what_is_no_mail_of_ours_is_200_so_that_resend_does_not_repeat_it(ingest: Service) -> None:
+    unknown = {"tags": {"organization_id": "demo", "message_id": str(uuid.UUID(int=8))}}
+    foreign = {"tags": {"organization_id": "other", "message_id": MESSAGE}}
+    assert webhook(ingest, "delivered", **unknown).json() == {"status": "unknown mail"}
+    assert webhook(ingest, "delivered", **foreign).json() == {"status": "unknown mail"}
+    assert webhook(ingest, "delivered", tags={"message_id": "7"}).json() == {"status": "ignored"}
+    assert webhook(ingest, "delivered", tags=None).json() == {"status": "ignored"}
+    assert webhook(ingest, "delivery_delayed").json() == {"status": "ignored"}
+    assert deliver(ingest, b"[1]").json() == {"status": "ignored"}
+    assert stored(ingest).state == "sent"
+    assert published(ingest) == []
+
+
+def link(service: Service, message_id: str = MESSAGE, purpose: str = "unsubscribe") -> str:
+    return "/u/" + sign_link(service.settings.secret.get_secret_value(), purpose, "demo", message_id)
+
+
+def test_looking_at_the_page_changes_nothing(ingest: Service) -> None:
+    page = ingest.client.get(link(ingest))
+    assert page.status_code == 200
+    assert "No more mail from Asha&#39;s Bakery?" in page.text
+    assert page.text.count("<button") == 1
+    assert 'name="viewport"' in page.text
+    assert suppressed(ingest) == {}
+    assert stored(ingest).unsubscribed_at is None
+    assert published(ingest) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"List-Unsubscribe=One-Click"])
+def test_the_button_and_one_click_unsubscribe_once_however_often(ingest: Service, body: bytes) -> None:
+    for _ in range(2):
+        page = ingest.client.post(
+            link(ingest), content=body, headers={"content-type": "application/x-www-form-urlencoded"}
+        )
+        assert page.status_code == 200
+        assert "You are unsubscribed." in page.text
+    assert suppressed(ingest) == {"asha@example.com": "unsubscribe"}
+    assert stored(ingest).unsubscribed_at == NOW
+    assert stored(ingest).state == "sent"
+    first, second = published(ingest)
+    assert first == second
+    assert first["type"] == "mail.unsubscribed"
+    consent, again = published(ingest, Topic.CUSTOMERS)
+    assert consent == again
+    assert consent["type"] == "customer.consent_changed"
+    assert consent["data"] == {
+        "organization_id": "demo",
+        "customer_id": "c-1",
+        "marketing_consent": False,
+        "where": "unsubscribe link",
+        "wording": "Unsubscribe: stop all marketing mail from Asha's Bakery.",
+    }
+
+
+def test_links_that_are_not_ours_unsubscribe_nobody(ingest: Service) -> None:
+    other_purpose = link(ingest, purpose="preferences")
+    for path in ("/u/nonsense", link(ingest)[:-1], other_purpose, link(ingest, "not-a-uuid")):
+        answer = ingest.client.post(path)
+        assert answer.status_code == 404
+        assert "not complete" in answer.text
+    assert suppressed(ingest) == {}
+
+
+def test_an_erased_customer_is_not_made_known_again(ingest: Service) -> None:
+    plan(ingest, email=None)
+    assert ingest.client.post(link(ingest)).status_code == 200
+    assert published(ingest, Topic.CUSTOMERS) == []
