@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import ClauseElement, Engine, create_engine
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-KEEPALIVE = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 
 def engine(url: str, **options: Any) -> Engine:
@@ -24,7 +30,7 @@ def async_engine(url: str, **options: Any) -> AsyncEngine:
 
 def connect(url: str, **options: Any) -> psycopg.Connection[Any]:
     """A plain psycopg connection."""
-    return psycopg.connect(plain_url(url), **KEEPALIVE, **options)
+    return psycopg.connect(plain_url(url), **{**KEEPALIVE, **options})
 
 
 def driver_url(url: str) -> str:
@@ -35,3 +41,10 @@ def driver_url(url: str) -> str:
 def plain_url(url: str) -> str:
     """The URL as libpq wants it."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def sql(statement: ClauseElement) -> str:
+    """The text of a statement, its constants written in: for statements that are parts of a named one."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    return str(compiled).replace("%%", "%")

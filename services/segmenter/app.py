@@ -1,0 +1,52 @@
+"""Composition: a Faust application that hosts the lanes, the relay, the timer and the backfill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import faust
+from faust.types import ServiceT
+from mode import Service
+
+from services.segmenter.backfill import Backfill
+from services.segmenter.flips import Flips
+from services.segmenter.lane import Lane
+from services.segmenter.relay import Relay
+from shared.settings import SegmenterSettings
+
+
+class App(faust.App):
+    """A Faust application without topics of its own: what it hosts reads and writes Kafka itself, in whole batches."""
+
+    class BootStrategy(faust.app.BootStrategy):
+        """Starts none of Faust's own clients."""
+
+        enable_kafka = False
+
+    def __init__(self, settings: SegmenterSettings, hosted: Sequence[Service]) -> None:
+        super().__init__(
+            f"{settings.topic_prefix}segmenter-app",
+            broker="kafka://" + settings.kafka.replace(",", ";kafka://"),
+            web_enabled=False,
+        )
+        self.hosted = hosted
+
+    def on_init_dependencies(self) -> list[ServiceT]:
+        return [*super().on_init_dependencies(), *self.hosted]
+
+
+class Segmenter:
+    """The application and the services that it hosts."""
+
+    def __init__(self, settings: SegmenterSettings) -> None:
+        self.lanes = [Lane(settings, number) for number in range(settings.lanes)]
+        self.app = App(settings, [*self.lanes, Relay(settings), Flips(settings), Backfill(settings)])
+
+    def not_ready_because(self) -> str | None:
+        """None when every lane consumes."""
+        for lane in self.lanes:
+            if lane.stopped_because:
+                return lane.stopped_because
+            if lane.consumer is None or not lane.consumer.assignment():
+                return f"lane {lane.number} has no partitions yet"
+        return None

@@ -1,0 +1,84 @@
+"""The timer: looks at customers again at the instant at which time alone can move one of their memberships.
+
+It sleeps until the next due instant and is woken when an earlier one comes up. Several may run: each takes what no
+other has locked. After a standstill it catches up, in the order of the instants.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.segmenter import memberships
+from services.segmenter.batch import SHARE
+from services.segmenter.listener import LONGEST_WAIT, Listener
+from services.segmenter.memberships import Moves
+from services.segmenter.program import Programs
+from services.segmenter.staging import Connection
+from shared import metrics
+from shared.clock import utc_now
+from shared.database.recheck import FLIPS_CHANNEL
+
+AT_ONCE = 2_000
+NEXT = """
+SELECT min(f.due_at) FROM organization o
+CROSS JOIN LATERAL (SELECT due_at FROM flip WHERE flip.organization_id = o.organization_id ORDER BY due_at LIMIT 1) f
+"""
+# The organization whose flip is due longest.
+DUE = """
+SELECT o.organization_id, o.time_zone FROM organization o
+CROSS JOIN LATERAL (SELECT due_at FROM flip WHERE flip.organization_id = o.organization_id ORDER BY due_at LIMIT 1) f
+WHERE f.due_at <= %s ORDER BY f.due_at
+"""
+TAKE = """
+WITH taken AS (
+    DELETE FROM flip WHERE organization_id = %(organization_id)s AND (due_at, customer_id) IN (
+        SELECT due_at, customer_id FROM flip WHERE organization_id = %(organization_id)s AND due_at <= %(now)s
+        ORDER BY due_at LIMIT %(at_once)s FOR UPDATE SKIP LOCKED)
+    RETURNING organization_id, customer_id, due_at, cause
+), marked AS (
+    INSERT INTO touched SELECT DISTINCT organization_id, customer_id FROM taken
+)
+SELECT cause, due_at FROM taken
+"""
+
+
+class Flips(Listener):
+    """Carries out what time has made due."""
+
+    channel = FLIPS_CHANNEL
+
+    def work(self, connection: Connection) -> float:
+        programs = Programs()
+        while not self.ending.is_set():
+            now = utc_now()
+            due = connection.execute(DUE, [now]).fetchall()
+            if not sum(self._flip(connection, programs, *organization) for organization in due):
+                break
+        row = connection.execute(NEXT).fetchone()
+        if row is None or row[0] is None:
+            return LONGEST_WAIT
+        # Not before the instant, even by the clock's last digit.
+        return float(max(0.0, (row[0] - utc_now()).total_seconds()) + 0.000_5)
+
+    def _flip(self, connection: Connection, programs: Programs, organization_id: str, time_zone: str) -> int:
+        moves = Moves()
+        with connection.transaction():
+            connection.execute(SHARE, [organization_id])
+            now = utc_now()
+            known = {"organization_id": organization_id, "now": now, "at_once": AT_ONCE}
+            taken = connection.execute(TAKE, known).fetchall()
+            if taken:
+                program = programs.of(connection, organization_id, time_zone)
+                cause = "edit" if all(row[0] == "edit" for row in taken) else "time"
+                memberships.refresh(connection, program, now, cause, moves, is_due=True)
+                memberships.finish(connection, moves, now)
+        self._measure([row[1] for row in taken if row[0] == "time"], moves)
+        return len(taken)
+
+    @staticmethod
+    def _measure(due: list[datetime], moves: Moves) -> None:
+        stored = utc_now()
+        for instant in due:
+            metrics.flip_delay.observe((stored - instant).total_seconds())
+        metrics.segment_changes.labels("entered").inc(moves.entered)
+        metrics.segment_changes.labels("left").inc(moves.left)

@@ -1,0 +1,162 @@
+"""First step of a batch: from Kafka's records to rows for the ledger, and to dead letters with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from shared.domain.events import Event, Reason, decode, decode_till
+from shared.errors import InvalidError
+
+
+class Record(Protocol):
+    """What is needed of a Kafka record; aiokafka's has it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+Row = tuple[Any, ...]
+"""In the order of staging.INCOMING."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A record that cannot count, and why."""
+
+    record: Record
+    reason: str
+    message: str
+    organization_id: str
+
+
+@dataclass
+class Intake:
+    """Records taken apart. `rows[i]` comes from `records[rows[i][0]]`."""
+
+    records: Sequence[Record]
+    rows: list[Row] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+    def refuse(self, n: int, reason: str, message: str) -> None:
+        record = self.records[n]
+        self.letters.append(Letter(record, reason, message, organization_of(record)))
+
+
+@dataclass(frozen=True)
+class Organization:
+    """What decides whether its events fit, and where its days begin."""
+
+    organization_id: str
+    currency: str
+    time_zone: str
+
+
+def take(records: Sequence[Record], now: datetime, mail_topic: str) -> Intake:
+    """Decode and validate. What a till may not say (`mail.*`) is taken from our own topic alone."""
+    intake = Intake(records)
+    for n, record in enumerate(records):
+        read = decode if record.topic == mail_topic else decode_till
+        try:
+            event = read(record.value or b"", now)
+        except InvalidError as error:
+            intake.refuse(n, error.code, str(error))
+            continue
+        make = ROWS.get(event.type)
+        row = make(event) if make else None
+        if row is not None:
+            intake.rows.append((n, *row))
+            intake.events.append(event)
+    return intake
+
+
+def check_organizations(intake: Intake, known: dict[str, Organization]) -> None:
+    """Refuse what names an organization that does not exist or a currency that is not its own."""
+    kept: list[Row] = []
+    for row, event in zip(intake.rows, intake.events, strict=True):
+        organization = known.get(row[1])
+        currency = getattr(event.data, "currency", None)
+        if organization is None:
+            intake.refuse(
+                row[0], Reason.UNKNOWN_ORGANIZATION, f"data.organization_id: there is no organization {row[1]!r}"
+            )
+        elif currency is not None and currency != organization.currency:
+            intake.refuse(
+                row[0],
+                Reason.WRONG_CURRENCY,
+                f"data.currency: must be {organization.currency}, the organization's; got {currency}",
+            )
+        else:
+            kept.append(row)
+    intake.rows = kept
+
+
+def organization_of(record: Record) -> str:
+    """The organization that a record's key names; nothing where the key is not ours."""
+    key = record.key or b""
+    name, slash, _ = key.partition(b"/")
+    return name.decode("ascii", "replace")[:64].replace("\0", "") if slash else ""
+
+
+def _sale_row(event: Any, entry: str, amount: int | None, discount: int | None = None) -> Row:
+    data = event.data
+    lines = getattr(data, "lines", None)
+    return (
+        data.organization_id,
+        event.source,
+        event.id,
+        event.type,
+        event.time,
+        data.customer_id,
+        data.sale_id,
+        entry,
+        data.store_id,
+        data.terminal_id,
+        amount,
+        discount,
+        msgspec.json.encode(lines).decode() if lines else None,
+        None,
+    )
+
+
+def _customer_row(event: Any) -> Row:
+    return (*_heading(event), msgspec.json.encode(event.data).decode())
+
+
+def _mail_row(event: Any) -> Row | None:
+    return None if event.data.machine else (*_heading(event), None)
+
+
+def _heading(event: Any) -> Row:
+    known = (event.data.organization_id, event.source, event.id, event.type, event.time, event.data.customer_id)
+    return (*known, None, None, None, None, None, None, None)
+
+
+# Which types stand in the ledger, and how. Machines' opens and clicks (None) do not.
+ROWS: dict[str, Callable[[Any], Row | None]] = {
+    "sale.completed": lambda event: _sale_row(event, "sale", event.data.total, event.data.discount),
+    "sale.refunded": lambda event: _sale_row(event, f"refund:{event.data.refund_id}", event.data.total),
+    "sale.voided": lambda event: _sale_row(event, "void", None),
+    "coupon.redeemed": lambda event: _sale_row(event, f"redeem:{event.data.coupon_code}", event.data.discount),
+    "coupon.redemption_reversed": lambda event: _sale_row(event, f"reverse:{event.data.coupon_code}", None),
+    "customer.upserted": _customer_row,
+    "customer.consent_changed": _customer_row,
+    "customer.merged": _customer_row,
+    "customer.erased": _customer_row,
+    "mail.opened": _mail_row,
+    "mail.clicked": _mail_row,
+}
+
+
+def types_in(rows: Iterable[Row]) -> set[str]:
+    """The types of some rows."""
+    return {row[4] for row in rows}

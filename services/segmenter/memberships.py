@@ -1,0 +1,201 @@
+"""Fourth step: evaluate the segments over the customers that were touched, and write only what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from services.segmenter.arrays import Bytes, Customers, read
+from services.segmenter.program import Program
+from services.segmenter.staging import Connection, copy
+from shared.database.recheck import FLIPS_CHANNEL
+from shared.domain.criteria import NEVER
+from shared.domain.criteria.columns import instant_of, micros
+from shared.domain.criteria.tree import Answers, earliest_flip
+
+OUTBOX_CHANNEL = "regulars_outbox"
+LISTENED = 600_000_000  # a flip due within ten minutes is told to the timer at once (microseconds)
+
+COPY_MOVED = (
+    "COPY moved (organization_id, customer_id, memberships, scheduled_at, is_sooner) FROM STDIN (FORMAT binary)"
+)
+MOVED_TYPES = ["text", "text", "bytea", "timestamptz", "bool"]
+MOVE = """
+UPDATE customer c SET memberships = m.memberships, scheduled_at = m.scheduled_at FROM moved m
+WHERE c.organization_id = m.organization_id AND c.customer_id = m.customer_id
+"""
+SCHEDULE = """
+INSERT INTO flip (organization_id, due_at, customer_id)
+SELECT organization_id, scheduled_at, customer_id FROM moved WHERE is_sooner ON CONFLICT DO NOTHING
+"""
+COPY_OUTBOX = 'COPY outbox (organization_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)'
+OUTBOX_TYPES = ["text", "text", "timestamptz", "text", "text[]", "text[]"]
+# Locks the counters in the order of their ids, so that two lanes never wait in a ring; last, so that they wait little.
+COUNT = """
+WITH delta AS (SELECT * FROM unnest(%s::text[], %s::bigint[]) AS d (segment_id, n)),
+     locked AS (SELECT s.segment_id, d.n FROM segment s JOIN delta d USING (segment_id)
+                WHERE s.organization_id = %s ORDER BY s.segment_id FOR NO KEY UPDATE OF s)
+UPDATE segment s SET member_count = s.member_count + locked.n FROM locked
+WHERE s.organization_id = %s AND s.segment_id = locked.segment_id
+"""
+# Who of the customers at hand stands in a static list.
+LISTED = """
+SELECT s.segment_id, s.customer_id FROM touched t JOIN static_member s USING (organization_id, customer_id)
+WHERE t.organization_id = %s
+"""
+
+Bits = npt.NDArray[np.bool_]
+Instants = npt.NDArray[np.int64]
+OutboxRow = tuple[str, str, datetime, str, list[str], list[str]]
+
+
+@dataclass
+class Moves:
+    """What a refresh changed. `counts` is by (organization, segment)."""
+
+    entered: int = 0
+    left: int = 0
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    sooner: int = NEVER
+
+    def add(self, program: Program, change: Bits, after: Bits) -> None:
+        """Count changed memberships, by slot."""
+        for slot in np.flatnonzero(change.any(axis=0)).tolist():
+            entered = int((change[:, slot] & after[:, slot]).sum())
+            left = int(change[:, slot].sum()) - entered
+            self.entered += entered
+            self.left += left
+            self.count(program.organization_id, program.segment_ids[slot], entered - left)
+
+    def count(self, organization_id: str, segment_id: str, delta: int) -> None:
+        key = (organization_id, segment_id)
+        self.counts[key] = self.counts.get(key, 0) + delta
+
+
+def refresh(
+    connection: Connection, program: Program, now: datetime, cause: str, moves: Moves, *, is_due: bool = False
+) -> None:
+    """Bring the memberships of the organization's customers in `touched` to what holds at `now`.
+
+    `is_due`: a flip was due, or a static list was edited: locks the rows, reads the lists anew, and schedules the next.
+    """
+    if not program.segments:
+        return
+    customers = read(
+        connection, program.organization_id, program.columns, program.time_zone, program.width, lock=is_due
+    )
+    if customers is None:
+        return
+    at = micros(now)
+    current = np.unpackbits(customers.memberships, axis=1, bitorder="little").astype(np.bool_)
+    desired = current.copy()
+    if is_due and program.static_slots:
+        _read_lists(connection, program, customers, desired)
+    customers.columns.static = {name: desired[:, slot] for name, slot in program.static_slots.items()}
+    answers: Answers = {}
+    for segment in program.segments:
+        if segment.criteria is not None:
+            desired[:, segment.slot] = segment.criteria.holds(customers.columns, at, answers)
+    flips = earliest_flip(program.leaves, customers.columns, at)
+    kept = np.where(customers.scheduled <= at, NEVER, customers.scheduled) if is_due else customers.scheduled
+    scheduled = np.minimum(kept, flips)
+    moved = _write(connection, program, customers, desired, scheduled)
+    if moved.size:
+        moves.sooner = min(moves.sooner, int(scheduled[moved].min()))
+    differs = np.flatnonzero((desired != current).any(axis=1))
+    if differs.size:
+        change, after = desired[differs] != current[differs], desired[differs]
+        _publish(connection, program, [customers.ids[row] for row in differs], change, after, now, cause)
+        moves.add(program, change, after)
+
+
+def finish(connection: Connection, moves: Moves, now: datetime) -> None:
+    """Keep the counters and wake whoever waits; the last statements of a transaction."""
+    by_organization: dict[str, dict[str, int]] = {}
+    for (organization_id, segment_id), delta in moves.counts.items():
+        if delta:
+            by_organization.setdefault(organization_id, {})[segment_id] = delta
+    for organization_id, deltas in sorted(by_organization.items()):
+        known = [list(deltas), list(deltas.values()), organization_id, organization_id]
+        connection.execute(COUNT, known)
+    if moves.entered or moves.left:
+        connection.execute("SELECT pg_notify(%s, '')", [OUTBOX_CHANNEL])
+    if moves.sooner < micros(now) + LISTENED:
+        connection.execute("SELECT pg_notify(%s, '')", [FLIPS_CHANNEL])
+
+
+def depart(connection: Connection, program: Program, customer_ids: list[str], now: datetime, moves: Moves) -> None:
+    """Remove the rows of customers who were merged into others or erased; they leave all their segments."""
+    gone = connection.execute(
+        "DELETE FROM customer WHERE organization_id = %s AND customer_id = ANY(%s) RETURNING customer_id, memberships",
+        [program.organization_id, sorted(customer_ids)],
+    ).fetchall()
+    rows: list[OutboxRow] = []
+    for customer_id, stored in gone:
+        left = [
+            name
+            for slot, name in program.segment_ids.items()
+            if slot // 8 < len(stored) and stored[slot // 8] >> slot % 8 & 1
+        ]
+        if left:
+            rows.append((program.organization_id, customer_id, now, "event", [], left))
+        moves.left += len(left)
+        for name in left:
+            moves.count(program.organization_id, name, -1)
+    copy(connection, COPY_OUTBOX, OUTBOX_TYPES, rows)
+
+
+def _read_lists(connection: Connection, program: Program, customers: Customers, desired: Bits) -> None:
+    """Set the memberships in static segments from the lists."""
+    slots = program.static_slots
+    desired[:, list(slots.values())] = False
+    row_of = {customer_id: row for row, customer_id in enumerate(customers.ids)}
+    for segment_id, customer_id in connection.execute(LISTED, [program.organization_id]).fetchall():
+        if segment_id in slots and customer_id in row_of:
+            desired[row_of[customer_id], slots[segment_id]] = True
+
+
+def _write(
+    connection: Connection, program: Program, customers: Customers, desired: Bits, scheduled: Instants
+) -> npt.NDArray[np.intp]:
+    """Write memberships and schedule of the rows that differ; returns which."""
+    packed: Bytes = np.packbits(desired, axis=1, bitorder="little")
+    moved = np.flatnonzero((packed != customers.memberships).any(axis=1) | (scheduled != customers.scheduled))
+    rows = [
+        (
+            program.organization_id,
+            customers.ids[row],
+            packed[row].tobytes() + customers.stored[row][program.width :],
+            None if due == NEVER else instant_of(due),
+            due not in {NEVER, before},
+        )
+        for row, due, before in zip(
+            moved.tolist(), scheduled[moved].tolist(), customers.scheduled[moved].tolist(), strict=True
+        )
+    ]
+    if rows:
+        copy(connection, COPY_MOVED, MOVED_TYPES, rows)
+        connection.execute(MOVE)
+        connection.execute(SCHEDULE)
+        connection.execute("TRUNCATE moved")
+    return moved
+
+
+def _publish(  # noqa: PLR0917 - what changed, from what to what, when and why
+    connection: Connection, program: Program, ids: list[str], change: Bits, desired: Bits, now: datetime, cause: str
+) -> None:
+    """A row of the outbox for each customer and cause; `entered` and `left` hold segment ids."""
+    names, causes = program.segment_ids, program.causes
+    rows: list[OutboxRow] = []
+    for customer_id, changed, after in zip(ids, change, desired, strict=True):
+        by_cause: dict[str, tuple[list[str], list[str]]] = {}
+        for slot in np.flatnonzero(changed).tolist():
+            entered, left = by_cause.setdefault(causes.get(slot, cause), ([], []))
+            (entered if after[slot] else left).append(names[slot])
+        rows += [
+            (program.organization_id, customer_id, now, why, entered, left) for why, (entered, left) in by_cause.items()
+        ]
+    copy(connection, COPY_OUTBOX, OUTBOX_TYPES, rows)

@@ -1,0 +1,95 @@
+"""The segments of an organization, made ready to be evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from services.segmenter.staging import Connection
+from shared.domain.criteria import Criteria, Leaf, parse
+
+# Changes whenever any segment is made, edited, filled or deleted.
+FINGERPRINT = """
+SELECT md5(coalesce(string_agg(concat_ws(' ', segment_id, version, state, slot), ',' ORDER BY segment_id), ''))
+FROM segment WHERE organization_id = %s
+"""
+READ = """
+SELECT segment_id, kind, criteria, slot, state, version FROM segment
+WHERE organization_id = %s AND state <> 'deleting' ORDER BY segment_id
+"""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment as the evaluation needs it; `criteria` is None for a static one."""
+
+    segment_id: str
+    slot: int
+    criteria: Criteria | None
+    state: str
+    version: int
+
+    @property
+    def cause(self) -> str | None:
+        """Why members move while it is being filled; None once it is live."""
+        if self.state == "live":
+            return None
+        return "backfill" if self.version == 1 else "edit"
+
+
+@dataclass(frozen=True)
+class Program:
+    """All segments of an organization."""
+
+    organization_id: str
+    time_zone: str
+    fingerprint: str
+    segments: tuple[Segment, ...]
+
+    @cached_property
+    def width(self) -> int:
+        """Bytes that a customer's memberships take."""
+        return max((segment.slot for segment in self.segments), default=-1) // 8 + 1
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        return frozenset().union(*(segment.criteria.columns for segment in self.segments if segment.criteria))
+
+    @cached_property
+    def leaves(self) -> frozenset[Leaf]:
+        return frozenset().union(*(segment.criteria.leaves() for segment in self.segments if segment.criteria))
+
+    @cached_property
+    def static_slots(self) -> dict[str, int]:
+        """Of static segments, by id."""
+        return {segment.segment_id: segment.slot for segment in self.segments if segment.criteria is None}
+
+    @cached_property
+    def segment_ids(self) -> dict[int, str]:
+        """By slot."""
+        return {segment.slot: segment.segment_id for segment in self.segments}
+
+    @cached_property
+    def causes(self) -> dict[int, str]:
+        """By slot, of the segments that are being filled."""
+        return {segment.slot: segment.cause for segment in self.segments if segment.cause}
+
+
+class Programs:
+    """Programs by organization, compiled anew only when a segment changed. Ask within the batch's transaction."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Program] = {}
+
+    def of(self, connection: Connection, organization_id: str, time_zone: str) -> Program:
+        row = connection.execute(FINGERPRINT, [organization_id]).fetchone()
+        fingerprint = str(row[0]) if row else ""
+        known = self._known.get(organization_id)
+        if known is None or (known.fingerprint, known.time_zone) != (fingerprint, time_zone):
+            rows = connection.execute(READ, [organization_id]).fetchall()
+            segments = tuple(
+                Segment(segment_id, slot, parse(criteria) if kind == "dynamic" else None, state, version)
+                for segment_id, kind, criteria, slot, state, version in rows
+            )
+            known = self._known[organization_id] = Program(organization_id, time_zone, fingerprint, segments)
+        return known

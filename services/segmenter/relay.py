@@ -1,0 +1,113 @@
+"""The relay: publishes membership changes and dead letters in order, after the transaction that made them.
+
+A change's event id is its outbox id, so a relay that dies between publishing and noting it repeats an event and never
+makes a second one. One relay works at a time; the others wait for its lock.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from kafka import KafkaProducer
+
+from services.segmenter.listener import Listener
+from services.segmenter.memberships import OUTBOX_CHANNEL
+from services.segmenter.staging import Connection
+from shared.domain.event_types import SegmentChangeData
+from shared.domain.events import SegmentEntered, SegmentLeft
+from shared.kafka import Topic, producer
+
+LEADER = "SELECT pg_try_advisory_lock(hashtextextended('regulars relay', 0))"
+CHANGES = """
+SELECT o.organization_id, o.outbox_id, o.customer_id, o.at, o.cause, o.entered, o."left",
+       (SELECT coalesce(jsonb_object_agg(s.segment_id, s.name), '{}') FROM segment s
+        WHERE s.organization_id = o.organization_id AND s.segment_id = ANY (o.entered || o."left"))
+FROM outbox o ORDER BY o.outbox_id LIMIT %s
+"""
+# What Kafka has acknowledged becomes history.
+PUBLISHED = """
+WITH gone AS (
+    DELETE FROM outbox WHERE (organization_id, outbox_id) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))
+    RETURNING *
+)
+INSERT INTO segment_change (organization_id, outbox_id, customer_id, at, cause, entered, "left")
+SELECT organization_id, outbox_id, customer_id, at, cause, entered, "left" FROM gone ON CONFLICT DO NOTHING
+"""
+LETTERS = """
+SELECT organization_id, topic, partition, "offset", key, value, reason, message FROM dead_letter
+WHERE published_at IS NULL ORDER BY recorded_at, topic, partition, "offset" LIMIT %s
+"""
+LETTERS_PUBLISHED = """
+UPDATE dead_letter SET published_at = now()
+WHERE (organization_id, topic, partition, "offset")
+   IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[]))
+"""
+AT_ONCE = 1_000
+AGAIN = 1.0
+
+
+class Relay(Listener):
+    """Outbox to crm.segments.v1, dead letters to crm.dead-letter.v1."""
+
+    channel = OUTBOX_CHANNEL
+    producer: KafkaProducer | None = None
+
+    def work(self, connection: Connection) -> float:
+        if connection.execute(LEADER).fetchone() != (True,):
+            return AGAIN
+        while not self.ending.is_set():
+            changes, letters = self._publish_changes(connection), self._publish_letters(connection)
+            if max(changes, letters) < AT_ONCE:
+                break
+        # Session locks count: one call, one release.
+        connection.execute("SELECT pg_advisory_unlock(hashtextextended('regulars relay', 0))")
+        return 5.0
+
+    def end(self) -> None:
+        if self.producer is not None:
+            self.producer.close(timeout=5)
+
+    def _send(self, topic: Topic, messages: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
+        if self.producer is None:
+            self.producer = producer(self.settings, linger_ms=2)
+        name = topic.on(self.settings)
+        sent = [self.producer.send(name, key=key, value=value, headers=headers) for key, value, headers in messages]
+        for future in sent:
+            future.get(timeout=30)
+
+    def _publish_changes(self, connection: Connection) -> int:
+        rows = connection.execute(CHANGES, [AT_ONCE]).fetchall()
+        messages: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]] = []
+        for organization_id, outbox_id, customer_id, at, cause, entered, left, names in rows:
+            key = f"{organization_id}/{customer_id}".encode()
+            for kind, word, ids in ((SegmentLeft, "left", left), (SegmentEntered, "entered", entered)):
+                for segment_id in ids:
+                    event = kind(
+                        specversion="1.0",
+                        id=f"{outbox_id}-{word}-{segment_id}",
+                        source=f"/{organization_id}/segmenter",
+                        time=at,
+                        data=SegmentChangeData(
+                            organization_id=organization_id,
+                            customer_id=customer_id,
+                            segment_id=segment_id,
+                            segment_name=names.get(segment_id, segment_id),
+                            cause=cause,
+                            at=at,
+                        ),
+                    )
+                    messages.append((key, msgspec.json.encode(event), []))
+        if rows:
+            self._send(Topic.SEGMENTS, messages)
+            connection.execute(PUBLISHED, [[row[0] for row in rows], [row[1] for row in rows]])
+        return len(rows)
+
+    def _publish_letters(self, connection: Connection) -> int:
+        rows = connection.execute(LETTERS, [AT_ONCE]).fetchall()
+        messages: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]] = []
+        for _, topic, partition, offset, key, value, reason, message in rows:
+            named = {"topic": topic, "partition": partition, "offset": offset, "reason": reason, "message": message}
+            messages.append((key, value, [(name, str(given).encode()) for name, given in named.items()]))
+        if rows:
+            self._send(Topic.DEAD_LETTERS, messages)
+            connection.execute(LETTERS_PUBLISHED, [[row[n] for row in rows] for n in range(4)])
+        return len(rows)
