@@ -1,0 +1,138 @@
+"""A campaign as marketers write it, and as they read it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from services.admin.instants import Instant
+from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
+
+Type = Literal["promotional", "newsletter", "birthday", "anniversary", "follow_up", "welcome"]
+State = Literal["draft", "scheduled", "sending", "active", "paused", "sent", "cancelled", "failed"]
+LONGEST_BODY = 200_000
+# A line break in a subject would start a header of somebody else's making (RFC 5322).
+Line = Annotated[str, Field(max_length=250, pattern=PRINTABLE)]
+Subject = Annotated[Line, Field(min_length=1, description="One line, up to 250 characters; may hold {variables}.")]
+SegmentId = Annotated[str, Field(min_length=1, max_length=128)]
+CouponCode = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def _no_repetition(given: list[str]) -> list[str]:
+    if len(set(given)) != len(given):
+        raise ValueError("must not name one twice")
+    return given
+
+
+SegmentIds = Annotated[list[SegmentId], Field(max_length=100), AfterValidator(_no_repetition)]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Audience(Form):
+    """Who is meant: in any of the segments to include (all customers if none is given), and the rest holds too."""
+
+    include_segments: SegmentIds = []
+    exclude_segments: SegmentIds = []
+    minimum_spent: Annotated[int, Field(ge=0, le=10**15, description="Minor units.")] | None = None
+    minimum_visits: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    tags: Annotated[list[str], Field(max_length=100, description="Any of them.")] = []
+
+
+class OnDay(Form):
+    """Days before a birthday or an anniversary."""
+
+    on: Literal["birthday", "anniversary"]
+    days_before: Annotated[int, Field(ge=0, le=60)] = 0
+
+
+class OnSegmentEntered(Form):
+    """When a customer enters a segment."""
+
+    on: Literal["segment_entered"]
+    segment_id: SegmentId
+    cool_down_days: Annotated[int, Field(ge=0, le=3_650, description="Not again to the same customer before.")] = 30
+    delay_hours: Annotated[int, Field(ge=0, le=8_760)] = 0
+
+
+Trigger = Annotated[OnDay | OnSegmentEntered, Field(discriminator="on")]
+
+
+class AbTest(Form):
+    """Subjects tried on a share of the audience; the winner goes to the rest."""
+
+    subjects: Annotated[list[Subject], Field(min_length=2, max_length=4)]
+    test_percent: Annotated[int, Field(ge=1, le=100)] = 20
+    winner_by: Literal["opens", "clicks"] = "opens"
+    winner_after_hours: Annotated[int, Field(ge=1, le=168)] = 4
+
+
+class Content(Form):
+    """All that a marketer decides."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
+    type: Type = "promotional"
+    subject: Subject
+    preview_text: Line = ""
+    body: Annotated[str, Field(min_length=1, max_length=LONGEST_BODY, pattern=PRINTABLE_LINES)]
+    body_format: Literal["markdown", "html"] = "markdown"
+    coupon_code: CouponCode | None = None
+    unique_codes: bool = False
+    grant_days: Annotated[int, Field(ge=1, le=3_650)] | None = None
+    audience: Audience = Field(default_factory=Audience)
+    trigger: Trigger | None = Field(None, description="null for a one-off.")
+    holdout_percent: Annotated[int, Field(ge=0, le=90)] = 0
+    expires_after_hours: Annotated[int, Field(ge=1, le=8_760)] = 72
+    priority: Annotated[int, Field(ge=0, le=100)] | None = Field(None, description="Smaller goes first; null: by type.")
+    respect_contact_time: bool = True
+    ab_test: AbTest | None = None
+
+    @model_validator(mode="after")
+    def parts_fit(self) -> Self:
+        """Refuse what contradicts itself."""
+        if self.coupon_code is None and (self.unique_codes or self.grant_days is not None):
+            raise ValueError("unique_codes and grant_days need a coupon_code")
+        if self.ab_test is not None and self.trigger is not None:
+            raise ValueError("an ab_test needs a one-off campaign: take the trigger out")
+        return self
+
+
+class Counts(BaseModel):
+    """Mails by what became of them. From `sent` on cumulative: a delivered one was also sent."""
+
+    total: int = Field(description="All that were ever planned.")
+    planned: int = Field(description="To go next.")
+    waiting: int = Field(description="For a cap, a contact time or quiet hours.")
+    sent: int
+    delivered: int
+    opened: int = Field(description="By people.")
+    machine_opened: int
+    clicked: int
+    bounced: int
+    complained: int
+    unsubscribed: int
+    failed: int
+    skipped: dict[str, int] = Field(description="Reason to number.")
+
+
+class Campaign(Content):
+    """A campaign with its state and its numbers."""
+
+    id: str
+    state: State
+    error: str | None = Field(description="Why it failed or paused itself.")
+    send_at: Instant | None
+    activated_at: Instant | None
+    counts: Counts
+    version: int = Field(exclude=True)
+    created_at: Instant
+    updated_at: Instant
+
+
+class SendAt(Form):
+    """When to send."""
+
+    at: Instant | None = Field(None, description="null for now.")

@@ -1,0 +1,176 @@
+"""Campaigns: written, changed and steered here; the mailer carries them out from the same table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, insert, select, update
+
+from services.admin import audit, campaign_counts, segments
+from services.admin.announcements import announce
+from services.admin.campaign_life import EDITABLE, Step, after
+from services.admin.campaign_models import Campaign, Content, OnSegmentEntered
+from services.admin.organizations import lock
+from services.admin.paging import Page, cut, read_cursor
+from services.admin.slugs import free_slug
+from services.admin.versions import check_match
+from shared.database.tables import campaign, message
+from shared.domain.templating import check
+from shared.errors import ConflictError, InvalidError, NotFoundError
+from shared.keys import Key
+
+FIELDS = tuple(Content.model_fields)
+
+
+def page(connection: Connection, organization_id: str, limit: int, cursor: str | None) -> Page[Campaign]:
+    """By id."""
+    wanted = select(campaign).where(campaign.c.organization_id == organization_id)
+    if cursor is not None:
+        (last,) = read_cursor(cursor, str)
+        wanted = wanted.where(campaign.c.campaign_id > last)
+    rows = connection.execute(wanted.order_by(campaign.c.campaign_id).limit(limit + 1)).mappings().all()
+    return cut(_shown(connection, organization_id, rows), limit, lambda item: (item.id,))
+
+
+def read(connection: Connection, organization_id: str, campaign_id: str) -> Campaign:
+    """Raises NotFoundError."""
+    return _shown(connection, organization_id, [_row(connection, organization_id, campaign_id)])[0]
+
+
+def create(connection: Connection, key: Key, wanted: Content) -> str:
+    """The id of the new draft. Raises InvalidError."""
+    _check(connection, key.organization_id, wanted)
+    lock(connection, key.organization_id)
+    taken = select(campaign.c.campaign_id).where(campaign.c.organization_id == key.organization_id)
+    campaign_id = free_slug(wanted.name, "campaign", set(connection.execute(taken).scalars()))
+    values = {"organization_id": key.organization_id, "campaign_id": campaign_id} | wanted.model_dump(mode="json")
+    connection.execute(insert(campaign).values(values))
+    _tell(connection, key, "created", campaign_id)
+    return campaign_id
+
+
+def change(
+    connection: Connection,
+    key: Key,
+    campaign_id: str,
+    given: dict[str, Any],
+    *,
+    now: datetime,
+    if_match: str | None = None,
+) -> Campaign:
+    """Change what is given. Raises NotFoundError, InvalidError, ConflictError, and 412 by `if_match`."""
+    before = _row(connection, key.organization_id, campaign_id, locked=True)
+    check_match(if_match, before["version"])
+    if before["state"] not in EDITABLE:
+        raise ConflictError(f"A campaign that is {before['state']} cannot be changed. Make a new one.")
+    unknown = sorted(set(given) - set(FIELDS))
+    if unknown:
+        raise InvalidError(f"cannot be changed; what can: {', '.join(FIELDS)}", unknown[0])
+    wanted = _validated({name: before[name] for name in FIELDS} | given)
+    _check(connection, key.organization_id, wanted)
+    if (wanted.trigger is None) != (before["trigger"] is None) and before["state"] != "draft":
+        raise ConflictError("A one-off becomes automatic, or the other way round, only while it is a draft.")
+    if given:
+        values = {name: value for name, value in wanted.model_dump(mode="json").items() if name in given}
+        connection.execute(
+            update(campaign)
+            .where(*_is(key.organization_id, campaign_id))
+            .values(**values, version=campaign.c.version + 1, updated_at=now)
+        )
+        _tell(connection, key, "changed", campaign_id, fields=sorted(given))
+    return read(connection, key.organization_id, campaign_id)
+
+
+def take(
+    connection: Connection, key: Key, campaign_id: str, step: Step, *, now: datetime, at: datetime | None = None
+) -> Campaign:
+    """Take a step of its life; `at` is when to send. Raises NotFoundError, InvalidError and ConflictError."""
+    before = _row(connection, key.organization_id, campaign_id, locked=True)
+    automatic, planned = before["trigger"] is not None, before["planned_at"] is not None
+    state = after(step, before["state"], automatic=automatic, planned=planned)
+    if state != before["state"] or step is Step.SEND:
+        values: dict[str, Any] = {"state": state, "error": None, "failures_in_row": 0, "updated_at": now}
+        if step is Step.SEND:
+            if at is not None and at < now:
+                raise InvalidError(f"must not lie in the past; it is {now.isoformat()}. Use null for now", "at")
+            values["send_at"] = at or now
+        if step in {Step.SEND, Step.ACTIVATE}:
+            # What it refers to may have changed since it was saved.
+            _check(connection, key.organization_id, _validated({name: before[name] for name in FIELDS}))
+        if step is Step.ACTIVATE:
+            values["activated_at"] = now
+        connection.execute(update(campaign).where(*_is(key.organization_id, campaign_id)).values(values))
+        _tell(connection, key, step, campaign_id)
+    return read(connection, key.organization_id, campaign_id)
+
+
+def remove(connection: Connection, key: Key, campaign_id: str) -> None:
+    """Delete one that never planned a mail. Raises NotFoundError and ConflictError."""
+    before = _row(connection, key.organization_id, campaign_id, locked=True)
+    mails = exists().where(message.c.organization_id == key.organization_id, message.c.campaign_id == campaign_id)
+    if before["state"] not in {"draft", "cancelled"} or connection.execute(select(mails)).scalar_one():
+        raise ConflictError("Only a campaign without mails can be deleted: what was sent stays on record. Cancel it.")
+    connection.execute(delete(campaign).where(*_is(key.organization_id, campaign_id)))
+    _tell(connection, key, "deleted", campaign_id)
+
+
+def _is(organization_id: str, campaign_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return campaign.c.organization_id == organization_id, campaign.c.campaign_id == campaign_id
+
+
+def _row(connection: Connection, organization_id: str, campaign_id: str, *, locked: bool = False) -> RowMapping:
+    wanted = select(campaign).where(*_is(organization_id, campaign_id))
+    row = connection.execute(wanted.with_for_update() if locked else wanted).mappings().first()
+    if row is None:
+        raise NotFoundError(f"There is no campaign {campaign_id!r}.")
+    return row
+
+
+def _validated(fields: dict[str, Any]) -> Content:
+    try:
+        return Content.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+
+
+def _check(connection: Connection, organization_id: str, wanted: Content) -> None:
+    """Refuse what refers to nothing: variables and segments that do not exist."""
+    has_coupon = wanted.coupon_code is not None
+    texts = {"subject": wanted.subject, "preview_text": wanted.preview_text, "body": wanted.body}
+    if wanted.ab_test is not None:
+        texts |= {f"ab_test.subjects[{index}]": text for index, text in enumerate(wanted.ab_test.subjects)}
+    for field, text in texts.items():
+        check(text, has_coupon=has_coupon, field=field)
+    named = {
+        f"audience.{name}[{index}]": segment_id
+        for name in ("include_segments", "exclude_segments")
+        for index, segment_id in enumerate(getattr(wanted.audience, name))
+    }
+    if isinstance(wanted.trigger, OnSegmentEntered):
+        named["trigger.segment_id"] = wanted.trigger.segment_id
+    for field, segment_id in named.items():
+        try:
+            segments.slot_of(connection, organization_id, segment_id)
+        except NotFoundError as error:
+            raise InvalidError(str(error), field) from None
+
+
+def _tell(connection: Connection, key: Key, what: str, campaign_id: str, **detail: Any) -> None:
+    audit.record(connection, key, f"campaign.{what}", f"campaign:{campaign_id}", **detail)
+    announce(connection, "regulars_campaigns", key.organization_id)
+
+
+def _shown(connection: Connection, organization_id: str, rows: Any) -> list[Campaign]:
+    counts = campaign_counts.of(connection, organization_id, [row["campaign_id"] for row in rows])
+    shown = (*FIELDS, "state", "error", "send_at", "activated_at", "version", "created_at", "updated_at")
+    return [
+        Campaign(
+            id=row["campaign_id"],
+            counts=counts.get(row["campaign_id"], campaign_counts.NONE),
+            **{name: row[name] for name in shown},
+        )
+        for row in rows
+    ]

@@ -1,0 +1,135 @@
+"""/campaigns, the steps of their life, and their mails."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Response
+
+from services.admin import campaigns, decisions, idempotency
+from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
+from services.admin.campaign_life import Step
+from services.admin.campaign_models import Campaign, Content, SendAt
+from services.admin.decisions import Decision
+from services.admin.paging import Cursor, Limit, Page
+from services.admin.versions import etag
+from shared.problems import described
+
+router = APIRouter(tags=["campaigns"])
+CampaignId = Annotated[str, Path(min_length=1, max_length=128)]
+ONE = "/campaigns/{campaign_id}"
+
+
+@router.get("/campaigns")
+def entries(key: Viewer, parts: Parts, limit: Limit = 50, cursor: Cursor = None) -> Page[Campaign]:
+    """By id."""
+    with parts.engine.connect() as connection:
+        return campaigns.page(connection, key.organization_id, limit, cursor)
+
+
+@router.post("/campaigns", status_code=201)
+def create(
+    wanted: Content, key: Marketer, parts: Parts, response: Response, request_key: RequestKey = None
+) -> Campaign:
+    """Write a draft."""
+    with parts.engine.begin() as connection:
+        campaign_id = idempotency.once(
+            connection, key, request_key, wanted, lambda: campaigns.create(connection, key, wanted)
+        )
+        made = campaigns.read(connection, key.organization_id, campaign_id)
+    response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
+    return made
+
+
+@router.get(ONE)
+def read(campaign_id: CampaignId, key: Viewer, parts: Parts, response: Response) -> Campaign:
+    """One campaign with its counts."""
+    with parts.engine.connect() as connection:
+        found = campaigns.read(connection, key.organization_id, campaign_id)
+    response.headers["ETag"] = etag(found.version)
+    return found
+
+
+@router.patch(
+    ONE,
+    responses=described(409, 412),
+    openapi_extra={
+        "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Content"}}}}
+    },
+)
+def change(
+    campaign_id: CampaignId,
+    given: Annotated[dict[str, Any], Body()],
+    *,
+    key: Marketer,
+    parts: Parts,
+    now: Now,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Campaign:
+    """Change what is given; what is absent stays. A running automation goes by it from the next mail on."""
+    with parts.engine.begin() as connection:
+        changed = campaigns.change(connection, key, campaign_id, given, now=now, if_match=if_match)
+    response.headers["ETag"] = etag(changed.version)
+    return changed
+
+
+@router.delete(ONE, status_code=204, responses=described(409))
+def remove(campaign_id: CampaignId, key: Marketer, parts: Parts) -> None:
+    """Delete a campaign that never planned a mail."""
+    with parts.engine.begin() as connection:
+        campaigns.remove(connection, key, campaign_id)
+
+
+@router.post(f"{ONE}/send", responses=described(409))
+def send(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now, wanted: SendAt | None = None) -> Campaign:
+    """Send a one-off, now or at an instant; again before that instant to move it."""
+    at = None if wanted is None else wanted.at
+    with parts.engine.begin() as connection:
+        return campaigns.take(connection, key, campaign_id, Step.SEND, now=now, at=at)
+
+
+@router.post(f"{ONE}/activate", responses=described(409))
+def activate(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now) -> Campaign:
+    """Start an automation: it follows what happens from here on."""
+    return _take(campaign_id, Step.ACTIVATE, key, parts, now)
+
+
+@router.post(f"{ONE}/pause", responses=described(409))
+def pause(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now) -> Campaign:
+    """Hold all mails that have not gone."""
+    return _take(campaign_id, Step.PAUSE, key, parts, now)
+
+
+@router.post(f"{ONE}/resume", responses=described(409))
+def resume(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now) -> Campaign:
+    """Go on where it was paused or failed."""
+    return _take(campaign_id, Step.RESUME, key, parts, now)
+
+
+@router.post(f"{ONE}/cancel", responses=described(409))
+def cancel(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now) -> Campaign:
+    """End it: what has not gone never goes."""
+    return _take(campaign_id, Step.CANCEL, key, parts, now)
+
+
+@router.get(f"{ONE}/messages")
+def messages(
+    campaign_id: CampaignId,
+    *,
+    key: Viewer,
+    parts: Parts,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: Annotated[str | None, Query(max_length=20, description="Such as skipped.")] = None,
+) -> Page[Decision]:
+    """Each mail with its state and why, newest first."""
+    of = {"campaign_id": campaign_id} | ({} if state is None else {"state": state})
+    with parts.engine.connect() as connection:
+        campaigns.read(connection, key.organization_id, campaign_id)
+        return decisions.page(connection, key.organization_id, limit, cursor, **of)
+
+
+def _take(campaign_id: str, step: Step, key: Marketer, parts: Parts, now: Now) -> Campaign:
+    with parts.engine.begin() as connection:
+        return campaigns.take(connection, key, campaign_id, step, now=now)
