@@ -22,7 +22,7 @@ function undisturbed() {
 
 function replace(page, fresh) {
   document.title = page.title;
-  document.getElementById("count").parentElement.replaceWith(page.getElementById("count").parentElement);
+  for (const id of ["count", "faults"]) document.getElementById(id).replaceWith(page.getElementById(id));
   localize(fresh);
   shown.replaceChildren(...fresh.childNodes);
   Object.assign(shown.dataset, fresh.dataset);
