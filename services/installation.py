@@ -25,7 +25,7 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         file_okay=False,
-        help=f"Directory of a one-machine installation.  [default: ${VARIABLE}, else ./{DEFAULT}]",
+        help=f"Directory of a one-machine installation (else ${VARIABLE}, else ./{DEFAULT}).",
         show_default=False,
     ),
 ]

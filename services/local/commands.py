@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,24 @@ import typer
 
 from services import installation
 from services.installation import DataDir
+from shared.errors import SetupError
 
 app = typer.Typer()
+
+IngestPort = Annotated[int, typer.Option(min=0, max=65535, help="Terminals publish here; 0 takes a free port.")]
+AdminPort = Annotated[int, typer.Option(min=0, max=65535, help="API and console; 0 takes a free port.")]
+SandboxPort = Annotated[int, typer.Option(min=0, max=65535, help="The mail's inbox; 0 takes a free port.")]
+KafkaAddress = Annotated[str, typer.Option(metavar="local|HOST:PORT", help="Our own Kafka, or one that runs.")]
+DatabaseUrl = Annotated[
+    str, typer.Option(metavar="local|URL", help="Our own PostgreSQL, or one that runs (postgresql://...).")
+]
+
+
+class Way(StrEnum):
+    """How events get in."""
+
+    KAFKA = "kafka"
+    HTTP = "http"
 
 
 @app.command(epilog="Example: regulars up --detach && regulars status")
@@ -24,15 +41,12 @@ def up(
         bool, typer.Option("--empty", help="No ready-made segments, templates and coupons for the organization demo.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready and leave it running.")] = False,
-    ingest_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Terminals publish here; 0 takes a free port.")
-    ] = 8010,
-    admin_port: Annotated[int, typer.Option(min=0, max=65535, help="API and console; 0 takes a free port.")] = 8020,
-    sandbox_port: Annotated[int, typer.Option(min=0, max=65535, help="The mail's inbox; 0 takes a free port.")] = 8030,
-    kafka: Annotated[str, typer.Option(metavar="local|HOST:PORT", help="Our own Kafka, or one that runs.")] = "local",
-    database: Annotated[
-        str, typer.Option(metavar="local|URL", help="Our own PostgreSQL, or one that runs (postgresql://...).")
-    ] = "local",
+    ingest_port: IngestPort = 8010,
+    admin_port: AdminPort = 8020,
+    sandbox_port: SandboxPort = 8030,
+    kafka: KafkaAddress = "local",
+    database: DatabaseUrl = "local",
+    demo: Annotated[bool, typer.Option("--demo", hidden=True, help="As `regulars demo` starts it.")] = False,
 ) -> None:
     """Run everything on this machine, supervised: what dies is started again.
 
@@ -44,7 +58,7 @@ def up(
     from services.local.supervisor import Supervisor
 
     options = Options(
-        installation.chosen(data_dir), empty, ingest_port, admin_port, sandbox_port, kafka=kafka, database=database
+        installation.chosen(data_dir), empty, ingest_port, admin_port, sandbox_port, kafka, database, demo
     )
     if detach:
         code = background.start(options, _say)
@@ -56,6 +70,33 @@ def up(
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda *_: supervisor.stop())
     supervisor.run()
+
+
+@app.command(epilog="Example: regulars demo --detach && regulars verify")
+def demo(
+    *,
+    data_dir: DataDir = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when the year is in and its mails are out; leave it running.")
+    ] = False,
+    ingest_port: IngestPort = 8010,
+    admin_port: AdminPort = 8020,
+    sandbox_port: SandboxPort = 8030,
+    kafka: KafkaAddress = "local",
+    database: DatabaseUrl = "local",
+) -> None:
+    """See it work: `up`, a year of real purchases through Kafka, segments, mails, then tills that sell live.
+
+    2,469 households, 155,848 baskets. Ctrl-C stops everything; the data stays, and the next demo goes on from there.
+    """
+    from services.local.demo.run import run
+    from services.local.plan import Options
+
+    folder = installation.chosen(data_dir)
+    run(
+        Options(folder, False, ingest_port, admin_port, sandbox_port, kafka, database, demo=True),
+        detach=detach,
+    )
 
 
 @app.command(epilog="Example: regulars status --json | jq -r .keys.terminal")
@@ -74,6 +115,44 @@ def down(data_dir: DataDir = None) -> None:
     from services.local import background
 
     background.stop(installation.require(data_dir), _say)
+
+
+@app.command(epilog="Example: zcat sales.ndjson.gz | regulars publish - --via http --rate 500")
+def publish(
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="One event a line; - reads standard input.")],
+    via: Annotated[Way, typer.Option(help="Straight into Kafka, or through ingest.")] = Way.KAFKA,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="At most so many events a second.")] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="REGULARS_KEY", help="A terminal's key, for http; else the installation's own.")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="By Kafka: publish what is no event as it is, for the dead letters.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Publish events (NDJSON) and return when all are acknowledged.
+
+    Each rejected line goes to stderr with its number and the reason; then the exit code is 1. Waits for Kafka or ingest
+    when they are away. Publishing a file again changes nothing: an event counts once.
+    """
+    from services.local.publish import by_http, by_kafka, lines
+    from services.local.publish.report import Report
+    from shared.settings import Settings, load
+
+    found = installation.adopt(data_dir)
+    settings = load(Settings)
+    with lines.opened(file) as (source, size), Report(size) as report:
+        events = lines.paced(lines.read(source), rate)
+        if via is Way.KAFKA:
+            by_kafka.publish(events, settings, report, raw=raw)
+        else:
+            own = found.keys.get("terminal") if found else None
+            if not (key or own):
+                raise SetupError("Publishing over HTTP needs a terminal's key: give --key, or --data-dir.")
+            by_http.publish(events, settings.public_url, key or own or "", report)
+    if report.rejected:
+        raise typer.Exit(1)
 
 
 @app.command(hidden=True)

@@ -1,0 +1,1 @@
+"""`regulars publish`: events from a file into Kafka, directly or through ingest."""
