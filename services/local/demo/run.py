@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import time
@@ -41,6 +42,7 @@ def run(options: Options, *, detach: bool) -> None:
     console = Console(highlight=False)
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # its retries are not news for a terminal
     with ThreadPoolExecutor(1) as pool:
         # Read while Kafka and PostgreSQL start: both take seconds.
         today = datetime.now(ZoneInfo(TIME_ZONE)).date()
