@@ -18,6 +18,7 @@ from services.admin.paging import Page, cut, read_cursor
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
 from shared.database.tables import campaign, message
+from shared.domain.gates import Reason
 from shared.domain.templating import check
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key
@@ -105,6 +106,19 @@ def take(
         connection.execute(update(campaign).where(*_is(key.organization_id, campaign_id)).values(values))
         _tell(connection, key, step, campaign_id)
     return read(connection, key.organization_id, campaign_id)
+
+
+def skip_open(connection: Connection, organization_id: str, campaign_id: str, now: datetime) -> None:
+    """What waits goes never. Called after the cancel has committed, so that a large audience does not delay that."""
+    connection.execute(
+        update(message)
+        .where(
+            message.c.organization_id == organization_id,
+            message.c.campaign_id == campaign_id,
+            message.c.state.in_(("planned", "waiting")),
+        )
+        .values(state="skipped", reason=Reason.CANCELLED.value, detail=None, updated_at=now)
+    )
 
 
 def remove(connection: Connection, key: Key, campaign_id: str) -> None:

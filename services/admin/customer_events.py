@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError
 from sqlalchemy import Connection, func, select
 
 from shared.database.tables import ledger
@@ -57,24 +58,41 @@ class CustomerEvents:
             for each in sent:
                 each.get(ACKNOWLEDGE_SECONDS)
         except KafkaError as error:
+            self.close()  # what broke may be the client: the next request makes a new one
             raise TransientError("Kafka does not answer, so nothing was changed for certain. Try again.", 5) from error
 
     def close(self) -> None:
         """Send what is waiting and give back the connections."""
-        if self._producer is not None:
-            self._producer.close(5)
+        with self._connecting:
+            old, self._producer = self._producer, None
+        if old is not None:
+            old.close(1)
 
     def _connected(self) -> KafkaProducer:
         with self._connecting:
             if self._producer is None:
+                # Asked before: a producer that finds nobody leaves its thread and its sockets behind.
+                if not any(_accepts(server) for server in self._settings.kafka.split(",")):
+                    raise KafkaConnectionError(f"nobody answers at {self._settings.kafka}")
                 self._producer = producer(
                     self._settings,
                     client_id="regulars-admin",
                     max_block_ms=5_000,
-                    bootstrap_timeout_ms=5_000,
+                    delivery_timeout_ms=int(ACKNOWLEDGE_SECONDS * 1_000),
+                    request_timeout_ms=int(ACKNOWLEDGE_SECONDS * 500),
                     allow_auto_create_topics=False,
+                    metrics_enabled=False,
                 )
             return self._producer
+
+
+def _accepts(server: str) -> bool:
+    host, _, port = server.strip().rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def are_counted(connection: Connection, organization_id: str, changes: list[Change]) -> bool:

@@ -110,7 +110,10 @@ def resume(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now) -> Ca
 @router.post(f"{ONE}/cancel", responses=described(409))
 def cancel(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now) -> Campaign:
     """End it: what has not gone never goes."""
-    return _take(campaign_id, Step.CANCEL, key, parts, now)
+    _take(campaign_id, Step.CANCEL, key, parts, now)
+    with parts.engine.begin() as connection:
+        campaigns.skip_open(connection, key.organization_id, campaign_id, now)
+        return campaigns.read(connection, key.organization_id, campaign_id)
 
 
 @router.get(f"{ONE}/messages")
