@@ -1,0 +1,155 @@
+"""The mailer put together: a Faust application that hosts the agent on segment events, the clock's tick and the threads
+that plan, send and publish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, Final
+
+import faust
+from mode import Service
+from sqlalchemy import Engine, select
+
+from services.mailer.content import Writer
+from services.mailer.entries import Follower
+from services.mailer.health import Health
+from services.mailer.listener import Listener
+from services.mailer.planner import MESSAGES, Planner
+from services.mailer.provider import Provider
+from services.mailer.rate import Rate
+from services.mailer.relay import Relay
+from services.mailer.rounds import Rounds
+from services.mailer.sender import Sender
+from shared.clock import Clock, utc_now
+from shared.database.engine import engine
+from shared.database.tables import organization
+from shared.domain.delivery import backoff
+from shared.kafka import Topic
+from shared.logging import logger
+from shared.settings import MailerSettings
+
+log = logger(__name__)
+
+CAMPAIGNS: Final = "regulars_campaigns"
+# The sandbox has no limit that matters; the row still carries a pause that it asked for.
+SANDBOX_PER_SECOND: Final = 1_000.0
+GRACE: Final = 25.0
+MOST_EVENTS: Final = 500
+WITHIN: Final = 0.05
+
+
+class Works:
+    """The threads of the mailer, without Kafka's consumer: planning, sending, publishing, and what wakes them."""
+
+    def __init__(self, settings: MailerSettings, provider: Provider, health: Health, clock: Clock = utc_now) -> None:
+        self.database: Engine = engine(settings.database, pool_size=8, pool_timeout=10)
+        per_second = settings.resend_requests_per_second if settings.mail_provider == "resend" else SANDBOX_PER_SECOND
+        self._relay = Relay(self.database, settings, clock)
+        self._planner = Planner(self.database, clock)
+        self.planning = Rounds("planner", self._planner.step, self._organizations, clock=clock, health=health)
+        self.publishing = Rounds("relay", self._relay.step, self._organizations, clock=clock, health=health)
+        self._sender = Sender(
+            self.database,
+            provider,
+            Writer(settings.secret.get_secret_value(), settings.public_url),
+            Rate(settings.mail_provider, per_second),
+            owner=settings.instance,
+            from_email=settings.resend_from_email,
+            clock=clock,
+            sent=self.publishing.ring,
+        )
+        self.sending = Rounds("sender", self._sender.step, self._organizations, clock=clock, health=health)
+        self._listener = Listener(settings.database, {CAMPAIGNS: self._ring, MESSAGES: self.sending.ring}, health)
+
+    def start(self) -> None:
+        """Begin all of it."""
+        for rounds in (self.planning, self.sending, self.publishing):
+            rounds.start()
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Finish what is in hand, then end."""
+        self._sender.stopping.set()
+        self._listener.stop(GRACE)
+        for rounds in (self.planning, self.sending, self.publishing):
+            rounds.stop(GRACE)
+        self._relay.close()
+        self.database.dispose()
+
+    def _ring(self, organization_id: str | None) -> None:
+        self.planning.ring(organization_id)
+        self.sending.ring(organization_id)
+
+    def _organizations(self) -> list[str]:
+        with self.database.connect() as connection:
+            return list(connection.execute(select(organization.c.organization_id)).scalars())
+
+
+def create_app(settings: MailerSettings, provider: Provider, health: Health, clock: Clock = utc_now) -> faust.App:
+    """The application; nothing connects before it is started."""
+    works = Works(settings, provider, health, clock)
+    follower = Follower(works.database, clock)
+    health.bad("kafka", "has not given this mailer its partitions yet")
+    app = faust.App(
+        f"{settings.topic_prefix}mailer",
+        broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.5,
+        consumer_group_instance_id=f"{settings.topic_prefix}{settings.instance}",
+        consumer_auto_offset_reset="earliest",
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+    segments = app.topic(
+        Topic.SEGMENTS.on(settings), key_serializer="raw", value_serializer="raw", value_type=bytes, internal=False
+    )
+
+    @app.service
+    class Threads(Service):
+        async def on_start(self) -> None:
+            works.start()
+
+        async def on_stop(self) -> None:
+            await asyncio.to_thread(works.stop)
+
+    @app.on_partitions_assigned.connect
+    async def joined(*_: Any, **__: Any) -> None:
+        health.good("kafka")
+
+    @app.crontab("* * * * *")
+    async def every_minute() -> None:
+        """Midnight comes in some time zone; nothing tells of it."""
+        works.planning.ring(None)
+
+    # Acknowledged by hand, and only after the messages are planned: Faust would do so even when it is interrupted.
+    @app.agent(segments)
+    async def follow(stream: Any) -> None:
+        async for events in stream.noack_take(MOST_EVENTS, within=WITHIN):
+            await _patiently(follower, [event.value for event in events], health)
+            for event in events:
+                event.ack()
+
+    return app
+
+
+async def _patiently(follower: Follower, values: list[bytes | None], health: Health) -> None:
+    """Again and again, while the database is away or a deploy is bad: Faust takes an exception that leaves an agent for
+    an acknowledgement, and the events would be lost.
+    """
+    failures = 0
+    while True:
+        try:
+            await asyncio.to_thread(follower.take, values)
+        except Exception as error:  # noqa: BLE001 - see above
+            failures += 1
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            health.bad("entries", why)
+            log.warning("entries.wait", why=why, events=len(values))
+            await asyncio.sleep(backoff(failures, random.random()))  # noqa: S311 - spreads retries
+        else:
+            health.good("entries")
+            return

@@ -1,0 +1,71 @@
+"""Segment entries off Kafka: from bytes to planned messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DataError, IntegrityError
+
+from services.mailer.automations import Entry, plan_entries
+from services.mailer.planner import announce
+from shared import metrics
+from shared.clock import Clock
+from shared.domain.events import SegmentEntered, decode
+from shared.errors import InvalidError
+from shared.kafka import Topic
+from shared.logging import logger
+
+log = logger(__name__)
+
+# An edited or newly filled segment is no moment in a customer's life: nobody is welcomed for it.
+CAUSES: Final = frozenset({"event", "time"})
+
+
+class Follower:
+    """Plans the messages that follow from segment events. Taking the same events again changes nothing."""
+
+    def __init__(self, database: Engine, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def take(self, values: Iterable[bytes | None]) -> None:
+        """What cannot be read or stored is logged and counted. Raises any other error: give the events again."""
+        entries = [entry for entry in map(self._read, values) if entry is not None]
+        entries.sort(key=attrgetter("organization_id"))  # stable: a customer's entries stay in order
+        for organization_id, those in groupby(entries, key=attrgetter("organization_id")):
+            self._plan(organization_id, list(those))
+
+    def _read(self, value: bytes | None) -> Entry | None:
+        try:
+            event = decode(value or b"", self._clock())
+        except InvalidError as error:
+            log.warning("segment_event.unreadable", why=str(error))
+            metrics.events.labels(Topic.SEGMENTS.value, "", "rejected").inc()
+            return None
+        if not isinstance(event, SegmentEntered) or event.data.cause not in CAUSES:
+            return None
+        data = event.data
+        return Entry(event.id, data.organization_id, data.customer_id, data.segment_id, data.at)
+
+    def _plan(self, organization_id: str, entries: Sequence[Entry]) -> None:
+        try:
+            with self._database.begin() as connection:
+                planned = plan_entries(connection, organization_id, entries, self._clock())
+                if planned:
+                    announce(connection, organization_id)
+        except (DataError, IntegrityError) as error:
+            if len(entries) > 1:  # one of them is to blame: the others shall not suffer
+                for entry in entries:
+                    self._plan(organization_id, [entry])
+                return
+            event_id, why = entries[0].event_id, str(error.orig)
+            log.error("segment_event.refused", organization_id=organization_id, event_id=event_id, why=why)  # noqa: TRY400 - the parameters hold personal data
+            metrics.events.labels(Topic.SEGMENTS.value, "segment.entered", "rejected").inc()
+            return
+        if planned:
+            metrics.mails.labels("planned", "").inc(planned)
+        metrics.events.labels(Topic.SEGMENTS.value, "segment.entered", "accepted").inc(len(entries))

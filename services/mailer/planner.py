@@ -1,0 +1,108 @@
+"""The planning of mail: audiences of one-off campaigns when their time has come, birthdays and anniversaries; and the
+end of what was cancelled.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, Engine, func, select, update
+
+from services.mailer.audience import plan_audience
+from services.mailer.automations import plan_calendar
+from services.mailer.campaigns import OPEN, Campaign, Organization, read_campaigns, read_organization
+from services.mailer.outcomes import give_up
+from services.mailer.rounds import LONGEST_SLEEP
+from shared import metrics
+from shared.clock import Clock
+from shared.database.tables import campaign, message
+from shared.domain.gates import Reason
+from shared.logging import logger
+
+log = logger(__name__)
+
+MESSAGES: Final = "regulars_messages"
+# Every midnight of the world falls on a quarter of an hour.
+QUARTER: Final = 900
+
+
+class Planner:
+    """Writes messages; sends none."""
+
+    def __init__(self, database: Engine, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._calendar: dict[tuple[str, str], tuple[object, ...]] = {}
+
+    def step(self, organization_id: str) -> datetime:
+        """Plan what the organization's campaigns ask for now; when to come again."""
+        now = self._clock()
+        with self._database.begin() as connection:
+            sender = read_organization(connection, organization_id)
+            if sender is None:
+                return now + LONGEST_SLEEP
+            self._cancel(connection, sender, now)
+            unplanned = campaign.c.state.in_(("scheduled", "sending")) & campaign.c.planned_at.is_(None)
+            one_off = read_campaigns(connection, organization_id, unplanned, campaign.c.trigger.is_(None))
+            on_days = read_campaigns(
+                connection,
+                organization_id,
+                campaign.c.state == "active",
+                campaign.c.trigger["on"].astext.in_(("birthday", "anniversary")),
+            )
+        for wanted in one_off:
+            if wanted.send_at is None or wanted.send_at <= now:
+                self._plan_audience(sender, wanted, now)
+        for wanted in on_days:
+            self._plan_calendar(sender, wanted, now)
+        times = [wanted.send_at for wanted in one_off if wanted.send_at is not None and wanted.send_at > now]
+        return min([now + LONGEST_SLEEP, *times])
+
+    def _plan_audience(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
+        with self._database.connect() as connection:
+            counts = plan_audience(connection, sender, wanted, now)
+            if counts is None:
+                return
+            announce(connection, sender.organization_id)
+            connection.commit()
+        for (state, reason), count in counts.items():
+            metrics.mails.labels(state, reason).inc(count)
+        told = {f"{state}.{reason}".rstrip("."): count for (state, reason), count in counts.items()}
+        log.info("audience.planned", organization_id=sender.organization_id, campaign_id=wanted.campaign_id, **told)
+
+    def _plan_calendar(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
+        key = (wanted.organization_id, wanted.campaign_id)
+        # Between two quarters nothing changes but by an edit, and customers come in at leisure.
+        state = (int(now.timestamp()) // QUARTER, wanted.version, wanted.activated_at, wanted.trigger, sender.time_zone)
+        if self._calendar.get(key) == state:
+            return
+        with self._database.begin() as connection:
+            planned = plan_calendar(connection, sender, wanted, now)
+            if planned:
+                announce(connection, sender.organization_id)
+        self._calendar[key] = state
+        if planned:
+            metrics.mails.labels("planned", "").inc(planned)
+            log.info("calendar.planned", organization_id=key[0], campaign_id=key[1], messages=planned)
+
+    def _cancel(self, connection: Connection, sender: Organization, now: datetime) -> None:
+        cancelled = connection.execute(
+            update(message)
+            .where(
+                message.c.organization_id == sender.organization_id,
+                message.c.state.in_(OPEN),
+                campaign.c.organization_id == message.c.organization_id,
+                campaign.c.campaign_id == message.c.campaign_id,
+                campaign.c.state == "cancelled",
+            )
+            .values(state="skipped", reason=str(Reason.CANCELLED), updated_at=now)
+        ).rowcount
+        cancelled += give_up(connection, sender.organization_id, now)
+        if cancelled:
+            metrics.mails.labels("skipped", str(Reason.CANCELLED)).inc(cancelled)
+
+
+def announce(connection: Connection, organization_id: str) -> None:
+    """Tell the senders of all mailers, when the transaction commits, that there are new messages."""
+    connection.execute(select(func.pg_notify(MESSAGES, organization_id)))

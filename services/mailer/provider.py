@@ -1,0 +1,63 @@
+"""The port to whoever carries the mail out: what is handed over, and the four ways in which that can end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """One finished mail. `tags` come back with every report about it."""
+
+    sender: str
+    to: str
+    subject: str
+    html: str
+    text: str
+    headers: dict[str, str]
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took the batch. `ids` by position; a mail it turned down for good has its reason in `refused`."""
+
+    ids: dict[int, str]
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It may pass: call again, after `after` seconds where the provider said so. With `in_doubt` the batch may have
+    been taken all the same, so only the same key and the same bytes settle it.
+    """
+
+    why: str
+    in_doubt: bool
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """None of the batch will ever pass."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """Nothing of this account or sender passes until somebody acts: a wrong key, an unverified domain."""
+
+    why: str
+
+
+Outcome = Accepted | Retry | Refused | Halted
+
+
+class Provider(Protocol):
+    """Sends up to 100 mails at once. Never raises."""
+
+    def send_batch(self, mails: Sequence[Mail], idempotency_key: str) -> Outcome:
+        """The same key with the same mails sends them once, however often it is called."""

@@ -1,0 +1,54 @@
+"""One rate limit for all mailers that share the provider's account, kept as the instant of the next call."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+# The account is shared by all organizations.
+EVERYBODY: Final = ""
+
+# Takes the next place in the queue of calls and says in how many seconds it comes. Mailers on several machines go by
+# one clock, the database's.
+RESERVE: Final = text("""
+    INSERT INTO mail_rate AS rate (organization_id, provider, next_at)
+    VALUES (:organization_id, :provider, clock_timestamp() + make_interval(secs => :gap))
+    ON CONFLICT (organization_id, provider) DO UPDATE
+    SET next_at = greatest(rate.next_at, clock_timestamp()) + make_interval(secs => :gap)
+    RETURNING extract(epoch FROM rate.next_at - clock_timestamp()) - :gap
+""")
+
+# No call of anybody's before so many seconds have passed.
+HOLD: Final = text("""
+    INSERT INTO mail_rate AS rate (organization_id, provider, next_at)
+    VALUES (:organization_id, :provider, clock_timestamp() + make_interval(secs => :seconds))
+    ON CONFLICT (organization_id, provider) DO UPDATE SET next_at = greatest(rate.next_at, excluded.next_at)
+""")
+
+# How many seconds until the next call may begin.
+LEFT: Final = text("""
+    SELECT extract(epoch FROM next_at - clock_timestamp()) FROM mail_rate
+    WHERE organization_id = :organization_id AND provider = :provider
+""")
+
+
+class Rate:
+    """The limit of one provider; `per_second` calls, spread evenly."""
+
+    def __init__(self, provider: str, per_second: float) -> None:
+        self._key = {"organization_id": EVERYBODY, "provider": provider}
+        self._gap = 1 / per_second
+
+    def reserve(self, connection: Connection) -> float:
+        """Take a call; how many seconds to wait before making it."""
+        return max(0.0, float(connection.execute(RESERVE, {**self._key, "gap": self._gap}).scalar_one()))
+
+    def hold(self, connection: Connection, seconds: float) -> None:
+        """The provider wants to be left alone for so long."""
+        connection.execute(HOLD, {**self._key, "seconds": seconds})
+
+    def left(self, connection: Connection) -> float:
+        """Seconds until anybody may call."""
+        left = connection.execute(LEFT, self._key).scalar()
+        return max(0.0, float(left)) if left is not None else 0.0

@@ -1,0 +1,130 @@
+"""Resend through its SDK, and the sandbox, which speaks the same API.
+
+https://resend.com/docs/api-reference/emails/send-batch-emails, https://resend.com/docs/api-reference/errors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+import httpx
+import msgspec
+import resend
+from resend.exceptions import ResendError
+
+from services.mailer.provider import Accepted, Halted, Mail, Outcome, Refused, Retry
+from shared.errors import SetupError
+from shared.settings import MailerSettings
+
+TIMEOUT = 20.0
+# The SDK's word for a call that got no answer at all.
+NO_ANSWER = "HttpClientError"
+QUOTAS = {"daily_quota_exceeded", "monthly_quota_exceeded"}
+
+
+class KeepAlive(resend.HTTPClient):
+    """The SDK's own client opens a connection for each call; this one keeps them, and encodes faster."""
+
+    def __init__(self) -> None:
+        # Shorter than servers keep idle connections, so that a call seldom meets one that is being closed.
+        limits = httpx.Limits(max_keepalive_connections=8, keepalive_expiry=2.0)
+        self.unreachable = False
+        self._client = httpx.Client(timeout=TIMEOUT, limits=limits)
+
+    def request(  # noqa: PLR0917 - as the SDK declares it
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        json: dict[str, object] | list[object] | None = None,
+        files: dict[str, Any] | None = None,
+        data: dict[str, str] | None = None,
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        del files, data  # attachments are nothing that we send
+        self.unreachable = False
+        try:
+            response = self._client.request(
+                method,
+                url,
+                headers={**headers, "content-type": "application/json"},
+                content=msgspec.json.encode(json),
+            )
+        except httpx.ConnectError:
+            self.unreachable = True
+            raise
+        return response.content, response.status_code, response.headers
+
+    def close(self) -> None:
+        """End the connections."""
+        self._client.close()
+
+
+class ResendProvider:
+    """One to a process, used from one thread: the SDK keeps its key, address and client in globals."""
+
+    def __init__(self, api_key: str, api_url: str | None = None) -> None:
+        self._http = KeepAlive()
+        resend.api_key = api_key
+        resend.default_http_client = self._http
+        resend.api_url = api_url or "https://api.resend.com"
+
+    def send_batch(self, mails: Sequence[Mail], idempotency_key: str) -> Outcome:
+        """Mails that Resend finds invalid are turned down one by one; the others go."""
+        # Without "permissive" one bad address would hold up the other 99.
+        options: resend.Batch.SendOptions = {"idempotency_key": idempotency_key, "batch_validation": "permissive"}
+        try:
+            answer = resend.Batch.send([_params(mail) for mail in mails], options)
+        except ResendError as error:
+            return _outcome(error, self._http.unreachable)
+        refused = {int(each["index"]): str(each["message"]) for each in answer.get("errors") or ()}
+        taken = [position for position in range(len(mails)) if position not in refused]
+        ids = [str(each["id"]) for each in answer["data"]]
+        return Accepted(dict(zip(taken, ids, strict=False)), refused)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+
+def provider_of(settings: MailerSettings) -> ResendProvider:
+    """The provider that the settings name."""
+    if settings.mail_provider == "sandbox":
+        return ResendProvider("sandbox", settings.sandbox_url.rstrip("/"))
+    key = settings.resend_api_key.get_secret_value()
+    if not key:
+        raise SetupError("Setting RESEND_API_KEY is missing: give Resend's API key, or REGULARS_MAIL_PROVIDER=sandbox.")
+    return ResendProvider(key)
+
+
+def _params(mail: Mail) -> resend.Emails.SendParams:
+    params: dict[str, Any] = {
+        "from": mail.sender,
+        "to": [mail.to],
+        "subject": mail.subject,
+        "html": mail.html,
+        "text": mail.text,
+        "headers": mail.headers,
+        "tags": [{"name": name, "value": value} for name, value in mail.tags.items()],
+    }
+    return cast("resend.Emails.SendParams", params)
+
+
+def _outcome(error: ResendError, unreachable: bool) -> Outcome:
+    status, kind = int(error.code), error.error_type
+    why = error.message if kind == NO_ANSWER else f"{status} {kind}: {error.message}"
+    if kind == "invalid_idempotent_request":
+        return Accepted({})  # the key was used before, so the batch was taken then, under another version of ours
+    if kind in QUOTAS or status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return Halted(why)
+    if status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS} or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # A 429 came before the mail was looked at; of anything else one can not know.
+        certain = unreachable if kind == NO_ANSWER else status == HTTPStatus.TOO_MANY_REQUESTS
+        return Retry(why, in_doubt=not certain, after=_retry_after(error.headers))
+    return Refused(why)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    given = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
+    return float(given) if given.replace(".", "", 1).isdigit() else None
