@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Final, NamedTuple
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import KafkaError
 
 from shared.errors import TransientError
 from shared.kafka import Topic, create_topics, producer
@@ -77,7 +77,7 @@ class Publisher:
         self._settings = settings
         self._deliveries: SimpleQueue[Delivery | None] = SimpleQueue()
         self._bytes_in_flight = 0  # of the event loop's thread alone
-        # What stands in the way, each written by one thread.
+        # What stands in the way: of the producer, and of the way to the broker.
         self._unusable: str | None = "Kafka was not reached yet."
         self._unreachable: str | None = None
         self._broken = threading.Event()  # the producer is beyond repair: make another
@@ -125,6 +125,7 @@ class Publisher:
             await asyncio.wait_for(asyncio.shield(waiting), self._settings.acknowledge_seconds)
         except (TimeoutError, KafkaError) as error:
             log.warning("publish.failed", records=len(records), error=repr(error))
+            self._replace_producer(error)
             raise TransientError(f"Kafka did not acknowledge. {AWAY.partition('. ')[2]}", 2.0) from error
 
     def _settled(self, done: asyncio.Future[None], size: int) -> None:
@@ -143,8 +144,11 @@ class Publisher:
             self._unusable = None
             log.info("kafka.connected", kafka=self._settings.kafka)
             self._send_all(sender)
-            with suppress(KafkaError):  # what could not be sent was answered by 503
-                sender.close(self._settings.acknowledge_seconds if self._stopping.is_set() else 0)
+            if self._stopping.is_set():
+                with suppress(KafkaError):
+                    sender.close(self._settings.acknowledge_seconds)
+            else:
+                _discard(sender)
 
     def _send_all(self, sender: KafkaProducer) -> None:
         """Send until the service stops or the producer is broken; None in the queue means to look which."""
@@ -159,7 +163,7 @@ class Publisher:
         prefix = self._settings.topic_prefix
 
         def ended(outcome: object) -> None:
-            if isinstance(outcome, KafkaError) and not isinstance(outcome, RetriableError):
+            if isinstance(outcome, Exception):
                 self._replace_producer(outcome)
             delivery.settle(outcome)
 
@@ -172,9 +176,14 @@ class Publisher:
                 return
 
     def _replace_producer(self, why: Exception) -> None:
+        """Have the producing thread make another one.
+
+        kafka-python 3.0.12 never sends again once a batch that it had sent was given up: it drops its producer id and
+        asks for none (`reset_producer_id` leaves the state READY, in which `init_producer_id` does nothing).
+        """
         if not self._broken.is_set():
-            log.error("kafka.producer_broken", error=repr(why))
-            self._unusable = "Kafka's client broke and is made anew."
+            log.warning("kafka.producer_replaced", error=repr(why))
+            self._unusable = f"Kafka at {self._settings.kafka} did not acknowledge in time."
             self._broken.set()
             self._deliveries.put(None)
 
@@ -200,8 +209,7 @@ class Publisher:
             self._unusable = f"Kafka at {self._settings.kafka} cannot be used: {error!r}"
             log.warning("kafka.unusable", error=repr(error))
             if sender is not None:
-                with suppress(KafkaError):
-                    sender.close(0)
+                _discard(sender)
             return None
         return sender
 
@@ -217,6 +225,14 @@ class Publisher:
 
     def _reachable(self) -> bool:
         return any(_accepts(server) for server in self._settings.kafka.split(","))
+
+
+def _discard(sender: KafkaProducer) -> None:
+    """Close it now: all that it still holds ends with an error."""
+    # `close` alone first waits for what will never be acknowledged, and then leaves the network thread running.
+    sender._sender.force_close()  # noqa: SLF001
+    with suppress(KafkaError):
+        sender.close(1)
 
 
 def _accepts(server: str) -> bool:

@@ -112,22 +112,27 @@ class Till:
 
     def _send(self) -> None:
         headers = {"authorization": f"Bearer {self._token}", "content-type": "application/x-ndjson"}
-        while not self._enough.is_set():
-            batch = [msgspec.json.encode(sale(number)) for number in range(self._next, self._next + BATCH)]
-            try:
-                answer = httpx.post(f"{self._url}/v1/events", content=ndjson(batch), headers=headers, timeout=30)
-            except httpx.HTTPError as error:
-                self.refusals[type(error).__name__] += 1
-                continue
-            if answer.status_code == 202:
-                assert answer.json() == {"accepted": BATCH, "rejected": []}
-                self.promised += batch
-                self._next += BATCH
-            else:
-                assert answer.status_code == 503, answer.text
-                assert int(answer.headers["retry-after"]) >= 1
-                self.refusals[answer.status_code] += 1
-                self._enough.wait(0.05)
+        with httpx.Client(base_url=self._url, headers=headers, timeout=30) as client:
+            while not self._enough.is_set():
+                self._send_batch(client)
+
+    def _send_batch(self, client: httpx.Client) -> None:
+        batch = [msgspec.json.encode(sale(number)) for number in range(self._next, self._next + BATCH)]
+        try:
+            answer = client.post("/v1/events", content=ndjson(batch))
+        except httpx.HTTPError as error:
+            self.refusals[type(error).__name__] += 1
+            self._enough.wait(0.05)
+            return
+        if answer.status_code == 202:
+            assert answer.json() == {"accepted": BATCH, "rejected": []}
+            self.promised += batch
+            self._next += BATCH
+        else:
+            assert answer.status_code == 503, answer.text
+            assert int(answer.headers["retry-after"]) >= 1
+            self.refusals[answer.status_code] += 1
+            self._enough.wait(0.05)
 
 
 @contextmanager
@@ -168,6 +173,7 @@ def process(settings: Settings, broker: Broker, tmp_path: Path) -> Iterator[tupl
         yield ingest, chosen, token
     finally:
         ingest.kill()
+        print((tmp_path / "ingest.log").read_text()[-4000:])  # noqa: T201 - shown where the test failed
 
 
 def test_started_without_a_broker_it_says_why_and_finds_it_by_itself(process: Any, broker: Broker) -> None:
