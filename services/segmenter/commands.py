@@ -46,9 +46,8 @@ def verify(
             f"{report.redemptions_checked:,} redemptions checked: {len(report.differences):,} differences"
         )
         for each in report.differences[:SHOWN]:
-            typer.echo(
-                f"  {each.organization_id}/{each.customer_id} {each.about}: {each.expected} expected, {each.found} found"
-            )
+            who = f"{each.organization_id}/{each.customer_id}"
+            typer.echo(f"  {who} {each.about}: {each.expected} expected, {each.found} found")
         if len(report.differences) > SHOWN:
             typer.echo(f"  ... and {len(report.differences) - SHOWN:,} more: --json shows all")
     raise typer.Exit(1 if report.differences else 0)

@@ -86,7 +86,7 @@ def counts(settings: Settings, which: ColumnElement[bool]) -> dict[str, int]:
         query = select(dead_letter.c.reason, func.count()).where(which).group_by(dead_letter.c.reason)
         rows = connection.execute(query.order_by(dead_letter.c.reason)).all()
     reader.dispose()
-    return dict(row._tuple() for row in rows)
+    return {row[0]: row[1] for row in rows}
 
 
 def replay(settings: Settings, which: ColumnElement[bool], progress: Progress = lambda _: None) -> int:
