@@ -147,7 +147,8 @@ def _validated(fields: dict[str, Any]) -> Content:
     try:
         return Content.model_validate(fields)
     except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None
+        # As FastAPI says it of a whole body.
+        raise RequestValidationError([each | {"loc": ("body", *each["loc"])} for each in error.errors()]) from None
 
 
 def _check(connection: Connection, organization_id: str, wanted: Content) -> None:

@@ -42,6 +42,7 @@ class Decision(BaseModel):
     """One planned mail. `why` says it in words; the other fields are for machines."""
 
     message_id: str
+    customer_id: str
     campaign_id: str
     campaign: str
     occasion: str

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from shared.database.tables import campaign
+from shared.settings import AdminSettings
+from tests.admin import Api, running
+
+DRAFT = {"name": "Spring sale", "subject": "Hello {first_name|there}", "body": "# Hi\n{organization_name}"}
+AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def api(settings: Callable[..., Any]) -> Iterator[Api]:
+    with running(settings(AdminSettings)) as api:
+        yield api
+
+
+def be(api: Api, campaign_id: str, **columns: Any) -> None:
+    """As the mailer leaves it."""
+    with api.engine.begin() as connection:
+        connection.execute(update(campaign).where(campaign.c.campaign_id == campaign_id).values(**columns))
+
+
+def test_a_campaign_is_a_draft_with_sensible_defaults(api: Api) -> None:
+    answer = api("POST", "/campaigns", DRAFT)
+    assert answer.status_code == 201
+    made = answer.json()
+    assert (made["id"], made["state"], made["type"], made["trigger"]) == ("spring-sale", "draft", "promotional", None)
+    assert made["audience"] == {
+        "include_segments": [],
+        "exclude_segments": [],
+        "minimum_spent": None,
+        "minimum_visits": None,
+        "tags": [],
+    }
+    assert made["counts"]["total"] == 0
+    assert api.get("/campaigns/spring-sale") == made
+
+
+def test_the_starting_campaigns_are_drafts_that_can_be_activated(api: Api) -> None:
+    assert [item["id"] for item in api.get("/campaigns")["items"]] == ["birthday", "we-miss-you", "welcome"]
+    for campaign_id in ("birthday", "we-miss-you", "welcome"):
+        active = api("POST", f"/campaigns/{campaign_id}/activate").json()
+        assert active["state"] == "active"
+        assert active["activated_at"]
+        assert api("POST", f"/campaigns/{campaign_id}/activate").json() == active
+
+
+def test_what_is_wrong_is_named(api: Api) -> None:
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({"subject": "Two\nlines"}, "subject"),
+        ({"subject": "{nickname}"}, "subject"),
+        ({"body": "Use {coupon_code}"}, "body"),
+        ({"body": "x" * 200_001}, "body"),
+        ({"body": "a\0b"}, "body"),
+        ({"preview_text": "{first_nam}"}, "preview_text"),
+        ({"type": "spam"}, "type"),
+        ({"audience": {"include_segments": ["at-risk", "nowhere"]}}, "audience.include_segments[1]"),
+        ({"audience": {"minimum_spent": 1.5}}, "audience.minimum_spent"),
+        ({"trigger": {"on": "segment_entered", "segment_id": "nowhere"}}, "trigger.segment_id"),
+        ({"trigger": {"on": "birthday", "days_before": -1}}, "trigger.birthday.days_before"),
+        ({"trigger": {"on": "full_moon"}}, "trigger"),
+        ({"grant_days": 30}, ""),
+        ({"holdout_percent": 200}, "holdout_percent"),
+        ({"ab_test": {"subjects": ["One"]}}, "ab_test.subjects"),
+        ({"ab_test": {"subjects": ["One", "{two}"]}}, "ab_test.subjects[1]"),
+        ({"colour": "red"}, "colour"),
+    ]
+    for part, field in bad:
+        created = api("POST", "/campaigns", DRAFT | part)
+        assert (created.status_code, created.json()["errors"][0]["field"]) == (422, field), created.text
+        changed = api("PATCH", "/campaigns/welcome", part)
+        assert changed.status_code == 422, (part, changed.text)
+        if "ab_test" not in part:
+            assert changed.json()["errors"][0]["field"] == field, changed.text
+    assert len(api.get("/campaigns")["items"]) == 3
+
+
+def test_an_edit_changes_what_is_given_only(api: Api) -> None:
+    api("POST", "/campaigns", DRAFT)
+    tag = api("GET", "/campaigns/spring-sale").headers["etag"]
+    changed = api("PATCH", "/campaigns/spring-sale", {"subject": "New", "audience": {"tags": ["VIP"]}}, If_Match=tag)
+    assert changed.status_code == 200
+    assert (changed.json()["subject"], changed.json()["body"]) == ("New", DRAFT["body"])
+    assert changed.json()["audience"]["tags"] == ["VIP"]
+    assert changed.headers["etag"] != tag
+    assert api("PATCH", "/campaigns/spring-sale", {"subject": "X"}, If_Match=tag).status_code == 412
+    be(api, "spring-sale", state="sent")
+    assert api("PATCH", "/campaigns/spring-sale", {"subject": "X"}).status_code == 409
+
+
+def test_a_one_off_is_scheduled_paused_resumed_and_cancelled(api: Api) -> None:
+    api("POST", "/campaigns", DRAFT)
+    later = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
+    path = "/campaigns/spring-sale"
+    assert (
+        api("POST", f"{path}/send", {"at": (later - timedelta(days=3)).isoformat()}).json()["errors"][0]["field"]
+        == "at"
+    )
+    scheduled = api("POST", f"{path}/send", {"at": later.isoformat()}).json()
+    assert (scheduled["state"], scheduled["send_at"]) == ("scheduled", later.isoformat().replace("+00:00", "Z"))
+    assert api("POST", f"{path}/activate").status_code == 409
+    assert api("POST", f"{path}/pause").json()["state"] == "paused"
+    assert api("POST", f"{path}/resume").json()["state"] == "scheduled"
+    now = api("POST", f"{path}/send", {"at": None}).json()
+    assert now["state"] == "scheduled"
+    assert now["send_at"] < later.isoformat()
+    # The mailer has begun:
+    be(api, "spring-sale", state="sending", planned_at=AT)
+    assert "pause" in api("POST", f"{path}/send").json()["detail"]
+    api("POST", f"{path}/pause")
+    assert api("POST", f"{path}/resume").json()["state"] == "sending"
+    api.add_message("spring-sale", "c-1", state="waiting", reason="frequency_cap")
+    api.add_message("spring-sale", "c-2", state="sent", sent_at=AT)
+    cancelled = api("POST", f"{path}/cancel").json()
+    assert cancelled["state"] == "cancelled"
+    assert (cancelled["counts"]["waiting"], cancelled["counts"]["skipped"]) == (0, {"cancelled": 1})
+    assert cancelled["counts"]["sent"] == 1
+    assert api("POST", f"{path}/resume").status_code == 409
+    assert api("DELETE", path).status_code == 409
+
+
+def test_a_campaign_that_paused_itself_says_why_until_it_is_resumed(api: Api) -> None:
+    be(api, "welcome", state="paused", error="20 batches in a row failed.")
+    assert api.get("/campaigns/welcome")["error"] == "20 batches in a row failed."
+    assert api("POST", "/campaigns/welcome/send").status_code == 409
+    resumed = api("POST", "/campaigns/welcome/resume").json()
+    assert (resumed["state"], resumed["error"]) == ("active", None)
+
+
+def test_counts_are_cumulative(api: Api) -> None:
+    api.add_campaign("spring")
+    skipped = {"state": "skipped", "reason": "no_consent"}
+    rows: list[dict[str, Any]] = [
+        {"state": "planned"},
+        {"state": "claimed"},
+        {"state": "waiting", "reason": "frequency_cap"},
+        {"state": "sent", "sent_at": AT},
+        {"state": "delivered", "sent_at": AT, "delivered_at": AT, "opened_at": AT, "clicked_at": AT},
+        {"state": "delivered", "sent_at": AT, "delivered_at": AT, "machine_opened_at": AT},
+        {"state": "bounced", "sent_at": AT, "bounced_at": AT},
+        {"state": "complained", "sent_at": AT, "delivered_at": AT, "complained_at": AT, "unsubscribed_at": AT},
+        {"state": "failed", "reason": "refused"},
+        skipped,
+        skipped,
+        {"state": "skipped", "reason": "holdout"},
+    ]
+    for number, row in enumerate(rows):
+        api.add_message("spring", f"c-{number:02}", **row)
+    assert api.get("/campaigns/spring")["counts"] == {
+        "total": 12,
+        "planned": 2,
+        "waiting": 1,
+        "sent": 5,
+        "delivered": 3,
+        "opened": 1,
+        "machine_opened": 1,
+        "clicked": 1,
+        "bounced": 1,
+        "complained": 1,
+        "unsubscribed": 1,
+        "failed": 1,
+        "skipped": {"no_consent": 2, "holdout": 1},
+    }
+    skipped_ones = api.get("/campaigns/spring/messages?state=skipped")["items"]
+    assert {item["reason"] for item in skipped_ones} == {"no_consent", "holdout"}
+    everything = api.get("/campaigns/spring/messages?limit=5")
+    assert len(everything["items"]) == 5
+    assert everything["next_cursor"]
+    assert everything["items"][0]["customer_id"].startswith("c-")
+
+
+def test_a_draft_is_deleted_for_good(api: Api) -> None:
+    assert api("DELETE", "/campaigns/welcome").status_code == 204
+    assert api("GET", "/campaigns/welcome").status_code == 404
+    assert api.get("/audit-log")["items"][0]["action"] == "campaign.deleted"
+
+
+def test_a_repeated_request_makes_one_campaign(api: Api) -> None:
+    first, again = (api("POST", "/campaigns", DRAFT, Idempotency_Key="k") for _ in range(2))
+    assert first.json()["id"] == again.json()["id"]
+    assert len(api.get("/campaigns")["items"]) == 4
