@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from jgo.maven import MavenContext, PythonResolver
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -165,6 +164,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _download(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - 0.4 s to load, needed once on a machine
+
     @contextmanager
     def report(_name: str, _size: int) -> Iterator[Callable[[int], None]]:
         yield advance

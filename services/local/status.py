@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.installation import Installation
 from services.local import probes, processes
@@ -36,16 +37,20 @@ def read(installation: Installation) -> dict[str, Any]:
 def show(status: dict[str, Any], console: Console) -> None:
     """The same for people."""
     table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in ("name", "readiness", "address", "process"):
+        table.add_column(overflow="fold")
     names = dict.fromkeys([*status["endpoints"], *status["metrics"], *status["processes"]])
     for name in names:
-        why = status["not_ready"].get(name) or status["not_ready"].get("supervisor")
+        why = status["not_ready"].get(name)
         table.add_row(
             name,
-            "[green]ready[/]" if why is None else f"[red]{why}[/]",
+            Text(why, style="red") if why else Text("ready", style="green") if status["processes"] else "",
             status["endpoints"].get(name, status["metrics"].get(name, "")),
             str(status["processes"].get(name, "")),
         )
     console.print(table)
+    if "supervisor" in status["not_ready"]:
+        console.print(Text(status["not_ready"]["supervisor"].capitalize(), style="red"))
     for role, key in status["keys"].items():
         console.print(f"{role} key  {key}", highlight=False)
 
