@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -11,13 +10,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.errors import KafkaError
 from sqlalchemy import Connection, func, select
 
+from services.admin.publisher import connect
 from shared.database.tables import ledger
 from shared.domain.events import decode_till, kafka_key
 from shared.errors import InvalidError, TransientError
-from shared.kafka import Topic, producer
+from shared.kafka import Topic
 from shared.settings import Settings
 
 COUNTED_SECONDS = 3.0
@@ -71,28 +71,14 @@ class CustomerEvents:
     def _connected(self) -> KafkaProducer:
         with self._connecting:
             if self._producer is None:
-                # Asked before: a producer that finds nobody leaves its thread and its sockets behind.
-                if not any(_accepts(server) for server in self._settings.kafka.split(",")):
-                    raise KafkaConnectionError(f"nobody answers at {self._settings.kafka}")
-                self._producer = producer(
+                self._producer = connect(
                     self._settings,
                     client_id="regulars-admin",
                     max_block_ms=5_000,
                     delivery_timeout_ms=int(ACKNOWLEDGE_SECONDS * 1_000),
                     request_timeout_ms=int(ACKNOWLEDGE_SECONDS * 500),
-                    allow_auto_create_topics=False,
-                    metrics_enabled=False,
                 )
             return self._producer
-
-
-def _accepts(server: str) -> bool:
-    host, _, port = server.strip().rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def are_counted(connection: Connection, organization_id: str, changes: list[Change]) -> bool:

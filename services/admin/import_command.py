@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kafka.errors import KafkaError
 from rich.console import Console
@@ -18,9 +18,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from services.admin import customer_rows, organizations
 from services.admin.customer_edits import changes_of
 from services.admin.customer_events import Record, record
+from services.admin.publisher import connect
 from shared.clock import utc_now
 from shared.errors import InvalidError, NotFoundError, TransientError
-from shared.kafka import Topic, producer
+from shared.kafka import Topic
 from shared.settings import Settings
 
 IN_FLIGHT = 5_000
@@ -39,9 +40,13 @@ def run(settings: Settings, organization_id: str, file: Path, mapping: list[str]
     topic = None if dry_run else Acknowledged(settings)
     good = refused = 0
     try:
-        with file.open("rb") as raw, _progress() as progress:
+        with (
+            file.open("rb") as raw,
+            io.TextIOWrapper(raw, "utf-8-sig", newline="") as text,
+            _progress() as progress,
+        ):
             task = progress.add_task("Customers", total=file.stat().st_size)
-            for number, outcome in _outcomes(raw, organization_id, mapping):
+            for number, outcome in _outcomes(text, organization_id, mapping):
                 if isinstance(outcome, InvalidError):
                     refused += 1
                     progress.console.print(f"row {number}: {outcome}", markup=False, highlight=False, soft_wrap=True)
@@ -65,10 +70,7 @@ class Acknowledged:
 
     def __init__(self, settings: Settings) -> None:
         self._topic = Topic.CUSTOMERS.on(settings)
-        try:
-            self._producer = producer(settings, linger_ms=5, allow_auto_create_topics=False)
-        except KafkaError as error:
-            raise TransientError(f"Kafka does not answer at {settings.kafka}: {error}. Is it running?") from error
+        self._producer = connect(settings, linger_ms=5)
         self._under_way: deque[Any] = deque()
 
     def send(self, records: list[Record]) -> None:
@@ -99,12 +101,12 @@ class Acknowledged:
 
 
 def _outcomes(
-    raw: io.BufferedReader, organization_id: str, mapping: list[str]
+    text: TextIO, organization_id: str, mapping: list[str]
 ) -> Iterator[tuple[int, list[Record] | InvalidError]]:
     """For each row its number, and its events or what is wrong."""
     now, name = utc_now(), uuid.uuid4().hex
     number = FIRST_ROW - 1
-    reader = csv.DictReader(io.TextIOWrapper(raw, "utf-8-sig", newline=""), restkey=TOO_MANY, strict=True)
+    reader = csv.DictReader(text, restkey=TOO_MANY, strict=True)
     try:
         chosen = customer_rows.columns(list(reader.fieldnames or ()), mapping)
         for number, row in enumerate(reader, FIRST_ROW):

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from services.admin import starting_content
+from services.admin.campaign_models import Content
+from services.admin.starting_content import Thresholds
+from shared.domain.criteria import parse
+from shared.domain.money import CURRENCIES, format_money, in_minor_units, minor_units
+from shared.domain.templating import check
+from shared.errors import InvalidError
+
+
+def test_ready_made_segments_are_valid_and_each_has_its_slot() -> None:
+    segments = starting_content.segments(Thresholds.of("INR"))
+    assert [segment["segment_id"] for segment in segments] == [
+        "vip-customers",
+        "at-risk",
+        "high-spenders",
+        "new-customers",
+    ]
+    assert sorted(segment["slot"] for segment in segments) == [0, 1, 2, 3]
+    assert [parse(segment["criteria"]).sentence(lambda money: format_money(money, "INR")) for segment in segments] == [
+        "has spent at least ₹10,000.00 and has at least 10 visits",
+        "last visited 60 days ago or longer",
+        "has spent at least ₹5,000.00 and has less than 10 visits",
+        "has between 1 and 3 visits and registered within the last 30 days",
+    ]
+
+
+def test_starting_campaigns_pass_the_checks_of_the_api() -> None:
+    ids = {segment["segment_id"] for segment in starting_content.segments(Thresholds.of("INR"))}
+    for campaign in starting_content.campaigns():
+        content = Content.model_validate({name: value for name, value in campaign.items() if name != "campaign_id"})
+        for text in (content.subject, content.preview_text, content.body):
+            check(text)
+        assert content.trigger is not None
+        assert getattr(content.trigger, "segment_id", "at-risk") in ids
+
+
+def test_thresholds_are_whole_units_of_the_currency() -> None:
+    assert [Thresholds.of(currency).vip_spent for currency in ("INR", "JPY", "KWD")] == [1_000_000, 10_000, 10_000_000]
+
+
+def test_money_has_the_decimals_of_its_currency() -> None:
+    assert [minor_units(currency) for currency in ("EUR", "JPY", "KWD", "ISK")] == [2, 0, 3, 0]
+    assert len(CURRENCIES) > 150
+    assert in_minor_units(5, "KWD") == 5_000
+
+
+@pytest.mark.parametrize("currency", ["", "inr", "XXX", "EURO", "BTC"])
+def test_an_unknown_currency_is_refused(currency: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        minor_units(currency)
+    assert refused.value.field == "currency"
+
+
+def test_money_reads_as_people_write_it() -> None:
+    shown = [
+        format_money(123_450, "INR"),
+        format_money(-5, "USD"),
+        format_money(1_234_567, "JPY"),
+        format_money(1_500, "KWD"),
+        format_money(0, "CHF"),
+    ]
+    assert shown == ["₹1,234.50", "-$0.05", "¥1,234,567", "KWD 1.500", "CHF 0.00"]
