@@ -85,6 +85,16 @@ def mails_due(store: Engine, organization_id: str, now: datetime) -> int:
     return _count(store, _messages(organization_id).where(or_(message.c.state.in_(UNDER_WAY), waits_no_more)))
 
 
+def unplanned(store: Engine, organization_id: str) -> int:
+    """How many one-off campaigns are to be sent and have no audience yet."""
+    wanted = select(func.count()).where(
+        campaign.c.organization_id == organization_id,
+        campaign.c.state.in_(("scheduled", "sending")),
+        campaign.c.planned_at.is_(None),
+    )
+    return _count(store, wanted)
+
+
 def dead_letters(store: Engine, organization_id: str) -> int:
     """How many events could not be counted."""
     dead = select(func.count()).select_from(dead_letter)

@@ -61,6 +61,8 @@ def run(options: Options, *, detach: bool) -> None:
             console.print("Stopping ...")
             background.stop(installation.require(options.data_dir), console.print)
         except RegularsError:
+            for name, why in status.read(found)["not_ready"].items():
+                console.print(f"{name}: {why}", markup=False)
             console.print("What runs goes on running; `regulars down` stops it.")
             raise
 
@@ -104,9 +106,10 @@ def _send_mails(found: Installation, store: Engine, console: Console) -> None:
     console.print("\n[bold]Campaigns[/]")
     with mails.Marketer(found) as marketer:
         marketer.start_campaigns()
-        with console.status("mails are going out"):
-            out = mails.wait_until_out(marketer, store, MAILS_SECONDS)
-    console.print("  mails are out" if out else "  some mails are still under way")
+    with console.status("mails are going out"):
+        out = mails.wait_until_out(store, MAILS_SECONDS)
+    sent = figures.mails_sent(store, ORGANIZATION_ID)
+    console.print(f"  {sent:,} mails are out" if out else f"  {sent:,} mails are out, more are under way")
 
 
 def _show_summary(found: Installation, store: Engine, console: Console) -> None:
