@@ -89,15 +89,15 @@ def mail_event(mail: Mail, news: Feedback, event_id: str) -> Record:
         data["machine"] = news.machine
     if news.kind == "clicked":
         data["link"] = news.link or ""
-    return event_record(mail, f"mail.{news.kind}", event_id, news.at, data)
+    return event_record(mail.organization_id, f"mail.{news.kind}", event_id, news.at, data)
 
 
-def event_record(mail: Mail, kind: str, event_id: str, at: datetime, data: dict[str, Any]) -> Record:
+def event_record(organization_id: str, kind: str, event_id: str, at: datetime, data: dict[str, Any]) -> Record:
     """An event as Kafka is to hold it; read once by the common door, so that no bad one leaves this house."""
     event = {
         "specversion": "1.0",
         "id": event_id,
-        "source": f"/{mail.organization_id}/mail",
+        "source": f"/{organization_id}/mail",
         "type": kind,
         "time": at,
         "data": data,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -10,7 +12,7 @@ from uuid import UUID
 from resend import Webhooks
 
 from services.ingest.feedback import Feedback, Kind
-from shared.errors import InvalidError
+from shared.errors import InvalidError, SetupError
 
 KINDS: Final[dict[str, Kind]] = {
     "email.delivered": "delivered",
@@ -31,6 +33,16 @@ class Webhook(NamedTuple):
     organization_id: str
     message_id: UUID
     news: Feedback
+
+
+def check_secret(secret: str) -> None:
+    """Raise SetupError for a secret that could never verify anything."""
+    try:
+        if base64.b64decode(secret.removeprefix("whsec_"), validate=True):
+            return
+    except binascii.Error:
+        pass
+    raise SetupError("Setting REGULARS_WEBHOOK_SECRET is wrong: give whsec_ and base64, as Resend's console shows it.")
 
 
 def verify(body: bytes, headers: Mapping[str, str], secret: str) -> dict[str, Any]:

@@ -184,8 +184,8 @@ def test_what_is_no_mail_of_ours_is_200_so_that_resend_does_not_repeat_it(ingest
     assert published(ingest) == []
 
 
-def link(service: Service, message_id: str = MESSAGE, purpose: str = "unsubscribe") -> str:
-    return "/u/" + sign_link(service.settings.secret.get_secret_value(), purpose, "demo", message_id)
+def link(service: Service, message_id: str = MESSAGE, purpose: str = "unsubscribe", place: str = "u") -> str:
+    return f"/{place}/" + sign_link(service.settings.secret.get_secret_value(), purpose, "demo", message_id)
 
 
 def test_looking_at_the_page_changes_nothing(ingest: Service) -> None:
@@ -237,4 +237,43 @@ def test_links_that_are_not_ours_unsubscribe_nobody(ingest: Service) -> None:
 def test_an_erased_customer_is_not_made_known_again(ingest: Service) -> None:
     plan(ingest, email=None)
     assert ingest.client.post(link(ingest)).status_code == 200
+    assert published(ingest, Topic.CUSTOMERS) == []
+
+
+def test_preferences_show_what_is_chosen_and_publish_what_is_saved(ingest: Service) -> None:
+    path = link(ingest, purpose="preferences", place="p")
+    page = ingest.client.get(path)
+    assert page.status_code == 200
+    assert 'value="daily" checked' in page.text
+    assert f"../u/{link(ingest).removeprefix('/u/')}" in page.text
+    assert published(ingest, Topic.CUSTOMERS) == []
+    saved = ingest.client.post(path, data={"frequency": "monthly", "time": "evening"})
+    assert saved.status_code == 200
+    assert 'value="monthly" checked' in saved.text
+    assert 'value="evening" checked' in saved.text
+    (event,) = published(ingest, Topic.CUSTOMERS)
+    assert event["type"] == "customer.upserted"
+    assert event["data"] == {
+        "organization_id": "demo",
+        "customer_id": "c-1",
+        "email_frequency": "monthly",
+        "preferred_contact_time": "evening",
+    }
+    ingest.client.post(path, data={"frequency": "hourly", "time": ""})
+    assert published(ingest, Topic.CUSTOMERS)[-1]["data"]["preferred_contact_time"] is None
+    assert published(ingest, Topic.CUSTOMERS)[-1]["data"]["email_frequency"] == "daily"
+
+
+def test_preferences_need_their_own_link_and_a_customer_who_was_not_erased(ingest: Service) -> None:
+    path = link(ingest, purpose="preferences", place="p")
+    for wrong in ("/p/nonsense", link(ingest, place="p"), link(ingest, "no-uuid", "preferences", "p")):
+        assert ingest.client.get(wrong).status_code == 404
+        assert ingest.client.post(wrong, data={"frequency": "never"}).status_code == 404
+    plan(ingest, email=None)
+    assert ingest.client.post(path, data={"frequency": "never"}).status_code == 404
+    assert published(ingest, Topic.CUSTOMERS) == []
+
+
+def test_an_empty_form_changes_nothing(ingest: Service) -> None:
+    assert ingest.client.post(link(ingest, purpose="preferences", place="p")).status_code == 200
     assert published(ingest, Topic.CUSTOMERS) == []

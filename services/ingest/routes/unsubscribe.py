@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
+from services.ingest import pages
 from services.ingest.feedback import Feedback, Mail, event_record, mail_event, record
 from services.ingest.parts import Parts, parts_of
+from services.ingest.publisher import Record
 from shared.database.away import AWAY
 from shared.database.tables import organization
 from shared.domain.links import read_link
@@ -22,10 +23,9 @@ from shared.logging import logger
 PURPOSE: Final = "unsubscribe"
 WHERE: Final = "unsubscribe link"
 WORDING: Final = "Unsubscribe: stop all marketing mail from {organization}."
-HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
-router = APIRouter(tags=["unsubscribe"], default_response_class=HTMLResponse)
+BUTTON: Final = "Unsubscribe"
+router = APIRouter(tags=["links in mails"], default_response_class=HTMLResponse)
 log = logger(__name__)
-_page = Environment(loader=PackageLoader("services.ingest"), autoescape=True).get_template("unsubscribe.html")
 
 
 @router.get("/u/{token}", summary="Show the page with the button")
@@ -36,10 +36,10 @@ async def ask(request: Request, token: str) -> HTMLResponse:
         organization_id, _ = _read(parts, token)
         name = await run_in_threadpool(_name_of, parts, organization_id)
     except InvalidError:
-        return _show("broken", 404)
+        return pages.broken()
     except AWAY:
-        return _show("later", 503)
-    return _show("ask", organization=name)
+        return pages.later(BUTTON)
+    return pages.show("unsubscribe", organization=name, wording=WORDING.format(organization=name))
 
 
 @router.post("/u/{token}", summary="Unsubscribe")
@@ -53,11 +53,12 @@ async def unsubscribe(request: Request, token: str) -> HTMLResponse:
         if mail is not None and mail.email:
             await parts.publisher.publish(_events(mail, name))
     except (InvalidError, ValueError):
-        return _show("broken", 404)
+        return pages.broken()
     except (*AWAY, TransientError) as error:
+        # Where only Kafka is away the address is suppressed already; the ledger learns of it at the next press.
         log.warning("unsubscribe.unfinished", error=str(error).partition("\n")[0])
-        return _show("later", 503)
-    return _show("done", organization=name)
+        return pages.later(BUTTON)
+    return pages.show("unsubscribed", organization=name)
 
 
 def _read(parts: Parts, token: str) -> tuple[str, str]:
@@ -76,7 +77,7 @@ def _record(parts: Parts, organization_id: str, message_id: UUID, news: Feedback
     return mail, _name_of(parts, organization_id)
 
 
-def _events(mail: Mail, organization_name: str) -> list[Any]:
+def _events(mail: Mail, organization_name: str) -> list[Record]:
     """The news, and the withdrawn consent for the ledger; told at the instant of the first time, however often."""
     news = Feedback("unsubscribed", mail.at)
     consent = {
@@ -88,11 +89,5 @@ def _events(mail: Mail, organization_name: str) -> list[Any]:
     }
     return [
         mail_event(mail, news, f"{mail.message_id}:unsubscribed"),
-        event_record(mail, "customer.consent_changed", f"{mail.message_id}:consent", mail.at, consent),
+        event_record(mail.organization_id, "customer.consent_changed", f"{mail.message_id}:consent", mail.at, consent),
     ]
-
-
-def _show(what: str, status: int = 200, organization: str = "") -> HTMLResponse:
-    headers = HEADERS | ({"Retry-After": "60"} if status == 503 else {})  # noqa: PLR2004
-    wording = WORDING.format(organization=organization)
-    return HTMLResponse(_page.render(what=what, organization=organization, wording=wording), status, headers)
