@@ -85,7 +85,7 @@ class Backfill(Listener):
         size = max(int(row[0]) if row else 0, 1)
         programs, after, done = Programs(), "", 0
         while not self.ending.is_set():
-            moves, now = Moves(), utc_now()
+            moves = Moves()
             with connection.transaction():
                 connection.execute(SHARE, [organization_id])
                 program = programs.of(connection, organization_id, time_zone)
@@ -95,13 +95,13 @@ class Backfill(Listener):
                     connection.execute(LIVE, [organization_id, segment_id, version])
                     log.info("segment.filled", organization=organization_id, segment=segment_id)
                     return
-                memberships.refresh(connection, program, now, "event", moves, is_due=True)
-                done += number
-                share = min(done / size, 0.999)
-                if connection.execute(PROGRESS, [share, organization_id, segment_id, version]).rowcount == 0:
-                    return  # deleted or edited meanwhile: the next round sees to it
-                memberships.finish(connection, moves, now)
-            after = last
+                memberships.refresh(connection, program, utc_now, "event", moves, is_due=True)
+                memberships.finish(connection, moves, utc_now())
+            after, done = last, done + number
+            # A transaction of its own: counters are locked in the order of their ids, never after this one.
+            at_present = [min(done / size, 0.999), organization_id, segment_id, version]
+            if connection.execute(PROGRESS, at_present).rowcount == 0:
+                return  # deleted or edited meanwhile: the next round sees to it
             metrics.segment_changes.labels("entered").inc(moves.entered)
             metrics.segment_changes.labels("left").inc(moves.left)
 

@@ -9,29 +9,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import psycopg
 
 from services.segmenter import dead_letters, fold, identity, intake, ledger, memberships, profiles
-from services.segmenter.intake import Intake, Letter, Organization, Record
+from services.segmenter.intake import Letter, Organization, Record, Row
 from services.segmenter.memberships import Moves
 from services.segmenter.program import Programs
 from services.segmenter.staging import Connection
+from shared.clock import Clock, utc_now
 
 ORGANIZATIONS = "SELECT organization_id, currency, time_zone FROM organization WHERE organization_id = ANY(%s)"
 # Batches share an organization's lock; a merge, an erasure or a stray adjustment takes it alone.
 SHARE = "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))"
 ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-# Adjustments that no committed sale of the same customer explains: their sale may be on its way in another lane.
+# Adjustments and redemptions that no visible sale of the same customer explains: what they belong to may be on its way
+# in another lane. So may be those whose sale was not yet looked at again.
 STRAY = """
-SELECT a.organization_id, a.sale_id
-FROM unnest(%s::text[], %s::text[], %s::text[]) AS a (organization_id, sale_id, customer_id)
-WHERE NOT EXISTS (
+SELECT DISTINCT a.organization_id, a.sale_id
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (organization_id, sale_id, customer_id, type)
+WHERE a.type = 'coupon.redemption_reversed'
+   OR NOT EXISTS (
     SELECT FROM ledger l WHERE l.organization_id = a.organization_id AND l.sale_id = a.sale_id
     AND l.type = 'sale.completed' AND l.customer_id IS NOT DISTINCT FROM a.customer_id)
+   OR EXISTS (
+    SELECT FROM waiting_adjustment w WHERE w.organization_id = a.organization_id AND w.sale_id = a.sale_id)
 """
-ADJUSTMENTS = {"sale.refunded", "sale.voided", "coupon.redemption_reversed"}
+# Whom the strays concern, now that all that was on its way is visible.
+STRAYS_CONCERN = """
+INSERT INTO dirty
+SELECT l.organization_id, l.customer_id
+FROM ledger l JOIN unnest(%s::text[], %s::text[]) AS s (organization_id, sale_id) USING (organization_id, sale_id)
+WHERE l.type IN ('sale.completed', 'coupon.redeemed') AND l.customer_id IS NOT NULL
+"""
+# Their sale is there and recomputed: nothing waits for it any more.
+STRAYS_SETTLED = """
+DELETE FROM waiting_adjustment w USING unnest(%s::text[], %s::text[]) AS s (organization_id, sale_id)
+WHERE w.organization_id = s.organization_id AND w.sale_id = s.sale_id AND EXISTS (
+    SELECT FROM ledger l WHERE l.organization_id = w.organization_id AND l.sale_id = w.sale_id
+    AND l.type = 'sale.completed')
+"""
+ADJUSTMENTS = {"sale.refunded", "sale.voided", "coupon.redemption_reversed", "coupon.redeemed"}
 IDENTITY = {"customer.merged", "customer.erased"}
 
 Guard = Callable[[int, int], None]
@@ -53,14 +71,15 @@ class Outcome:
 class Batches:
     """Carries out batches on one connection."""
 
-    def __init__(self, connection: Connection, mail_topic: str) -> None:
+    def __init__(self, connection: Connection, mail_topic: str, clock: Clock = utc_now) -> None:
         self.connection = connection
         self.mail_topic = mail_topic
+        self.clock = clock
         self.programs = Programs()
 
-    def process(self, records: Sequence[Record], now: datetime, guard: Guard | None = None) -> Outcome:
+    def process(self, records: Sequence[Record], guard: Guard | None = None) -> Outcome:
         """Count a batch, once, whatever was counted before. Raises psycopg.Error with nothing done."""
-        taken = intake.take(records, now, self.mail_topic)
+        taken = intake.take(records, self.clock(), self.mail_topic)
         outcome = Outcome(list(records))
         with self.connection.transaction():
             organizations = self._organizations(row[1] for row in taken.rows)
@@ -68,28 +87,29 @@ class Batches:
             types = intake.types_in(taken.rows)
             self._lock(organizations, alone=bool(types & IDENTITY))
             strays: list[fold.Sale] = []
-            if taken.rows:
+            if staged := taken.rows:
                 outcome.repeated = ledger.insert(self.connection, taken, list(organizations))
                 fold.add(self.connection, types)
-                strays = self._strays(taken, types)
-                self._settle_customers(types, organizations, now, outcome.moves)
+                strays = self._strays(staged, types)
+                self._settle_customers(types, organizations, outcome.moves)
             if guard is not None:
                 guard(len(records), len(taken.letters))
             dead_letters.store(self.connection, taken.letters)
-            memberships.finish(self.connection, outcome.moves, now)
+            memberships.finish(self.connection, outcome.moves, self.clock())
         if strays:
-            self.settle(strays, now)
+            self.settle(strays)
         outcome.letters = taken.letters
-        outcome.counted = len(taken.rows) - outcome.repeated
+        outcome.counted = len(taken.rows)
         for row in taken.rows:
             key = (records[row[0]].topic, row[4])
             outcome.kinds[key] = outcome.kinds.get(key, 0) + 1
         return outcome
 
-    def settle(self, strays: Sequence[fold.Sale], now: datetime) -> None:
-        """Look again, alone, at adjustments whose sale was not there: it may have come in another lane meanwhile.
+    def settle(self, strays: Sequence[fold.Sale]) -> None:
+        """Look again, alone, at what may belong to something that was on its way in another lane.
 
-        What still has no sale waits for it in waiting_adjustment. A crash before this repeats the batch, and so this.
+        A sale that still is not there finds its adjustments in waiting_adjustment. A crash before this repeats the
+        batch, and so this.
         """
         ids = sorted({organization_id for organization_id, _ in strays})
         columns = [[stray[0] for stray in strays], [stray[1] for stray in strays]]
@@ -97,26 +117,13 @@ class Batches:
         with self.connection.transaction():
             organizations = self._organizations(ids)
             self._lock(organizations, alone=True)
-            self.connection.execute(
-                "INSERT INTO dirty SELECT l.organization_id, l.customer_id FROM ledger l "
-                "JOIN unnest(%s::text[], %s::text[]) AS s (organization_id, sale_id) USING (organization_id, sale_id) "
-                "WHERE l.type IN ('sale.completed', 'coupon.redeemed') AND l.customer_id IS NOT NULL",
-                columns,
-            )
-            self.connection.execute(
-                "INSERT INTO waiting_adjustment SELECT DISTINCT s.organization_id, s.sale_id "
-                "FROM unnest(%s::text[], %s::text[]) AS s (organization_id, sale_id) WHERE NOT EXISTS ("
-                "SELECT FROM ledger l WHERE l.organization_id = s.organization_id AND l.sale_id = s.sale_id "
-                "AND l.type = 'sale.completed') ON CONFLICT DO NOTHING",
-                columns,
-            )
+            self.connection.execute(STRAYS_CONCERN, columns)
+            self.connection.execute(STRAYS_SETTLED, columns)
             fold.recompute(self.connection)
-            self._refresh(organizations, now, moves)
-            memberships.finish(self.connection, moves, now)
+            self._refresh(organizations, moves)
+            memberships.finish(self.connection, moves, self.clock())
 
-    def _settle_customers(
-        self, types: set[str], organizations: dict[str, Organization], now: datetime, moves: Moves
-    ) -> None:
+    def _settle_customers(self, types: set[str], organizations: dict[str, Organization], moves: Moves) -> None:
         """Everything after the sums: who is who, what must be recomputed, profiles, memberships."""
         leavers = identity.apply(self.connection) if types & IDENTITY else []
         if self.connection.execute("SELECT EXISTS (SELECT FROM dirty)").fetchone() == (True,):
@@ -126,15 +133,13 @@ class Batches:
         for organization_id in sorted({leaver[0] for leaver in leavers}):
             program = self.programs.of(self.connection, organization_id, organizations[organization_id].time_zone)
             ids = [customer_id for name, customer_id in leavers if name == organization_id]
-            memberships.depart(self.connection, program, ids, now, moves)
-        self._refresh(organizations, now, moves, reread=bool(types & IDENTITY))
+            memberships.depart(self.connection, program, ids, self.clock(), moves)
+        self._refresh(organizations, moves)
 
-    def _refresh(
-        self, organizations: dict[str, Organization], now: datetime, moves: Moves, *, reread: bool = False
-    ) -> None:
+    def _refresh(self, organizations: dict[str, Organization], moves: Moves) -> None:
         for organization_id, organization in sorted(organizations.items()):
             program = self.programs.of(self.connection, organization_id, organization.time_zone)
-            memberships.refresh(self.connection, program, now, "event", moves, is_due=reread)
+            memberships.refresh(self.connection, program, self.clock, "event", moves)
 
     def _organizations(self, ids: Iterable[str]) -> dict[str, Organization]:
         rows = self.connection.execute(ORGANIZATIONS, [sorted(set(ids))]).fetchall()
@@ -144,26 +149,24 @@ class Batches:
         for organization_id in sorted(organizations):
             self.connection.execute(ALONE if alone else SHARE, [organization_id])
 
-    def _strays(self, taken: Intake, types: set[str]) -> list[fold.Sale]:
+    def _strays(self, staged: Sequence[Row], types: set[str]) -> list[fold.Sale]:
         if not types & ADJUSTMENTS:
             return []
-        rows = [row for row in taken.rows if row[4] in ADJUSTMENTS]
-        columns = [[row[1] for row in rows], [row[7] for row in rows], [row[6] for row in rows]]
+        rows = [row for row in staged if row[4] in ADJUSTMENTS]
+        columns = [[row[place] for row in rows] for place in (1, 7, 6, 4)]
         return [(found[0], found[1]) for found in self.connection.execute(STRAY, columns).fetchall()]
 
 
-def process_or_split(
-    batches: Batches, records: Sequence[Record], now: datetime, guard: Guard | None = None
-) -> list[Outcome]:
+def process_or_split(batches: Batches, records: Sequence[Record], guard: Guard | None = None) -> list[Outcome]:
     """As Batches.process; a record that the database itself refuses becomes a dead letter and spoils no neighbour."""
     try:
-        return [batches.process(records, now, guard)]
+        return [batches.process(records, guard)]
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         if len(records) > 1:
             middle = len(records) // 2
             return [
-                *process_or_split(batches, records[:middle], now, guard),
-                *process_or_split(batches, records[middle:], now, guard),
+                *process_or_split(batches, records[:middle], guard),
+                *process_or_split(batches, records[middle:], guard),
             ]
         record = records[0]
         message = f"cannot be stored: {str(error).splitlines()[0]}"

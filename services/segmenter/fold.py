@@ -63,6 +63,15 @@ WHERE i.type = 'coupon.redeemed' AND i.customer_id IS NOT NULL AND EXISTS (
     SELECT FROM ledger a WHERE a.organization_id = i.organization_id AND a.sale_id = i.sale_id
     AND a.type IN ('sale.refunded', 'sale.voided', 'coupon.redemption_reversed'))
 """
+# What waits for its sale; a sale that comes finds it here.
+WAIT = """
+INSERT INTO waiting_adjustment
+SELECT DISTINCT organization_id, sale_id FROM incoming i
+WHERE i.type IN ('sale.refunded', 'sale.voided') AND NOT EXISTS (
+    SELECT FROM ledger l WHERE l.organization_id = i.organization_id AND l.sale_id = i.sale_id
+    AND l.type = 'sale.completed')
+ON CONFLICT DO NOTHING
+"""
 # Whom the adjustments of this batch concern: buyers and redeemers of the same sale.
 ADJUSTED_NOW = """
 INSERT INTO dirty
@@ -99,6 +108,7 @@ def add(connection: Connection, types: set[str]) -> None:
         connection.execute(REDEEMED_ADJUSTED)
     if types & {"sale.refunded", "sale.voided", "coupon.redemption_reversed"}:
         connection.execute(ADJUSTED_NOW)
+        connection.execute(WAIT)
 
 
 def recompute(connection: Connection) -> None:

@@ -94,10 +94,10 @@ def apply(connection: Connection) -> list[Leaver]:
     for organization_id in {row[0] for row in merges}:
         ids = {name for row in merges if row[0] == organization_id for name in (row[2], row[5])}
         leavers += _regroup(connection, organization_id, ids)
-    for organization_id, _, customer_id, at, _, _ in connection.execute(INCOMING, [["customer.erased"]]).fetchall():
-        group = _group(connection, organization_id, {customer_id})
-        root = roots(group).get(customer_id, customer_id)
-        _erase(connection, organization_id, {root, *_members(group)}, root, at)
+    for organization_id, _, customer_id, at, *_ in connection.execute(INCOMING, [["customer.erased"]]).fetchall():
+        edges, group = _group(connection, organization_id, {customer_id})
+        root = roots(edges).get(customer_id, customer_id)
+        _erase(connection, organization_id, group, root, at)
     leavers += connection.execute(WITHOUT_EVENTS).fetchall()
     return leavers
 
@@ -122,8 +122,8 @@ def digest(organization_id: str, customer_id: str) -> bytes:
     return hashlib.sha256(f"{organization_id}/{customer_id}".encode()).digest()
 
 
-def _group(connection: Connection, organization_id: str, ids: Iterable[str]) -> dict[str, Edge]:
-    """All merges that are connected with some customers."""
+def _group(connection: Connection, organization_id: str, ids: Iterable[str]) -> tuple[dict[str, Edge], set[str]]:
+    """All merges that are connected with some customers, now or before, and everybody in them."""
     found: dict[str, Edge] = {}
     names = set(ids)
     while True:
@@ -131,17 +131,13 @@ def _group(connection: Connection, organization_id: str, ids: Iterable[str]) -> 
         found |= {row[0]: (row[1], row[2], row[3]) for row in rows}
         more = {name for row in rows for name in (row[0], row[1], row[4])}
         if more <= names:
-            return found
+            return found, names
         names |= more
 
 
-def _members(merges: Mapping[str, Edge]) -> set[str]:
-    return set(merges) | {edge[0] for edge in merges.values()}
-
-
 def _regroup(connection: Connection, organization_id: str, ids: set[str]) -> list[Leaver]:
-    merges = _group(connection, organization_id, ids)
-    group = sorted(_members(merges))
+    merges, names = _group(connection, organization_id, ids)
+    group = sorted(names)
     root_of = roots(merges) | {name: name for name in group if name not in merges}
     known: dict[str, Any] = {"organization_id": organization_id, "group": group}
     for root in sorted(set(root_of.values())):

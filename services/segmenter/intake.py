@@ -51,6 +51,11 @@ class Intake:
         record = self.records[n]
         self.letters.append(Letter(record, reason, message, organization_of(record)))
 
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Rows that are not to count, by their first column."""
+        gone = set(numbers)
+        self.rows = [row for row in self.rows if row[0] not in gone]
+
 
 @dataclass(frozen=True)
 class Organization:

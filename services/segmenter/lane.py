@@ -23,7 +23,6 @@ from services.segmenter import arrays, staging
 from services.segmenter.batch import Batches, Outcome, process_or_split
 from services.segmenter.failures import Failures, TooManyFailuresError
 from shared import metrics
-from shared.clock import utc_now
 from shared.database.engine import connect
 from shared.kafka import Topic
 from shared.logging import logger
@@ -127,7 +126,7 @@ class Worker:
         while True:
             try:
                 self.batches = self.batches or self._connect()
-                outcomes = process_or_split(self.batches, records, utc_now(), self.failures.check)
+                outcomes = process_or_split(self.batches, records, self.failures.check)
                 break
             except psycopg.Error as error:
                 log.warning("batch.repeated", why=str(error).strip(), events=len(records))

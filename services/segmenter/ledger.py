@@ -28,9 +28,10 @@ SELECT organization_id, source, event_id, type, occurred_at, customer_id, publis
 FROM incoming ORDER BY n
 ON CONFLICT DO NOTHING
 """
-# For each staged row: was its event in the ledger at all, and was it this transaction that wrote it?
+# For each staged row: was its event in the ledger before, and is it what this transaction wrote under its identity?
 CLASSIFY = """
-SELECT i.n, l.event_id IS NOT NULL, coalesce(l.xmin = pg_current_xact_id()::xid, false), i.type, i.sale_id,
+SELECT i.n, l.event_id IS NOT NULL AND l.xmin <> pg_current_xact_id()::xid,
+       (l.type, l.sale_id, l.entry) IS NOT DISTINCT FROM (i.type, i.sale_id, i.entry), i.type, i.sale_id,
        i.organization_id, i.source, i.event_id
 FROM incoming i LEFT JOIN ledger l USING (organization_id, source, event_id)
 WHERE i.organization_id = ANY(%s)
@@ -55,22 +56,24 @@ def insert(connection: Connection, intake: Intake, organizations: list[str]) -> 
 
 def _set_aside(connection: Connection, intake: Intake, organizations: list[str]) -> int:
     """The rare path: some rows were not inserted. Find out which, and why."""
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     old: list[int] = []
-    duplicate_sales = 0
-    for n, is_known, is_ours, kind, sale_id, *identity in connection.execute(CLASSIFY, [organizations]).fetchall():
+    repeated = 0
+    for n, was_known, is_it, kind, sale_id, *identity in connection.execute(CLASSIFY, [organizations]).fetchall():
         event = tuple(identity)
-        if is_ours and event not in seen:
+        if is_it and not was_known and event not in seen:
             seen.add(event)
             continue
         old.append(n)
-        if not is_known and kind == "sale.completed":
-            duplicate_sales += 1
+        if was_known or event in seen or kind != "sale.completed":
+            repeated += 1
+        else:
             intake.refuse(
                 n,
                 Reason.DUPLICATE_SALE,
-                f"data.sale_id: sale {sale_id!r} is known already from another event; "
-                "a sale counts once. If it is another sale, give it an id of its own",
+                f"data.sale_id: sale {sale_id!r} is known already from another event; a sale counts once. "
+                "If it is another sale, give it an id of its own",
             )
     connection.execute(FORGET, [old])
-    return len(old) - duplicate_sales
+    intake.drop(old)
+    return repeated

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from services.segmenter.arrays import Bytes, Customers, read
 from services.segmenter.program import Program
 from services.segmenter.staging import Connection, copy
+from shared.clock import Clock
 from shared.database.recheck import FLIPS_CHANNEL
 from shared.domain.criteria import NEVER
 from shared.domain.criteria.columns import instant_of, micros
@@ -76,11 +77,12 @@ class Moves:
 
 
 def refresh(
-    connection: Connection, program: Program, now: datetime, cause: str, moves: Moves, *, is_due: bool = False
+    connection: Connection, program: Program, clock: Clock, cause: str, moves: Moves, *, is_due: bool = False
 ) -> None:
-    """Bring the memberships of the organization's customers in `touched` to what holds at `now`.
+    """Bring the memberships of the organization's customers in `touched` to what holds now.
 
-    `is_due`: a flip was due, or a static list was edited: locks the rows, reads the lists anew, and schedules the next.
+    `is_due`: the rows are not locked yet, and a flip that was due is done with. The clock is asked once the rows are
+    locked: who waited for them must not judge by an older instant than who had them.
     """
     if not program.segments:
         return
@@ -89,10 +91,11 @@ def refresh(
     )
     if customers is None:
         return
+    now = clock()
     at = micros(now)
     current = np.unpackbits(customers.memberships, axis=1, bitorder="little").astype(np.bool_)
     desired = current.copy()
-    if is_due and program.static_slots:
+    if program.static_slots:
         _read_lists(connection, program, customers, desired)
     customers.columns.static = {name: desired[:, slot] for name, slot in program.static_slots.items()}
     answers: Answers = {}

@@ -10,15 +10,16 @@ from typing import Any
 
 from services.segmenter.staging import Connection
 
-# Every event that says something about the customers whose profile an incoming event concerns, oldest first.
+# Every event that says something about the customers whose profile an incoming event concerns, oldest first; one row of
+# nulls for a customer of whom nothing is said any more.
 READ = """
-SELECT l.organization_id, l.customer_id, l.type, l.occurred_at, l.payload
+SELECT whose.organization_id, whose.customer_id, l.type, l.occurred_at, l.payload
 FROM (SELECT DISTINCT organization_id, customer_id FROM incoming
       WHERE type IN ('customer.upserted', 'customer.consent_changed') AND customer_id IS NOT NULL
       UNION SELECT organization_id, customer_id FROM dirty) AS whose
-JOIN ledger l USING (organization_id, customer_id)
-WHERE l.type IN ('customer.upserted', 'customer.consent_changed') AND l.payload IS NOT NULL
-ORDER BY l.organization_id, l.customer_id, l.occurred_at, l.source, l.event_id
+LEFT JOIN ledger l ON l.organization_id = whose.organization_id AND l.customer_id = whose.customer_id
+    AND l.type IN ('customer.upserted', 'customer.consent_changed') AND l.payload IS NOT NULL
+ORDER BY whose.organization_id, whose.customer_id, l.occurred_at, l.source, l.event_id
 """
 EMPTY: dict[str, Any] = {
     "name": None,
@@ -90,7 +91,8 @@ def write(connection: Connection) -> None:
     """Fold anew the profiles of the customers in `dirty` and of those whom an incoming event describes."""
     rows = connection.execute(READ).fetchall()
     profiles = [
-        fold_profile(row[2:] for row in changes) | {"organization_id": organization_id, "customer_id": customer_id}
+        fold_profile(row[2:] for row in changes if row[2])
+        | {"organization_id": organization_id, "customer_id": customer_id}
         for (organization_id, customer_id), changes in groupby(rows, key=itemgetter(0, 1))
     ]
     if profiles:

@@ -7,6 +7,10 @@ from functools import cached_property
 
 from services.segmenter.staging import Connection
 from shared.domain.criteria import Criteria, Leaf, parse
+from shared.errors import InvalidError
+from shared.logging import logger
+
+log = logger(__name__)
 
 # Changes whenever any segment is made, edited, filled or deleted.
 FINGERPRINT = """
@@ -87,9 +91,15 @@ class Programs:
         known = self._known.get(organization_id)
         if known is None or (known.fingerprint, known.time_zone) != (fingerprint, time_zone):
             rows = connection.execute(READ, [organization_id]).fetchall()
-            segments = tuple(
-                Segment(segment_id, slot, parse(criteria) if kind == "dynamic" else None, state, version)
-                for segment_id, kind, criteria, slot, state, version in rows
-            )
+            segments = tuple(segment for row in rows if (segment := _segment(*row)) is not None)
             known = self._known[organization_id] = Program(organization_id, time_zone, fingerprint, segments)
         return known
+
+
+def _segment(segment_id: str, kind: str, criteria: object, slot: int, state: str, version: int) -> Segment | None:  # noqa: PLR0917
+    """None for criteria that this version cannot read: their members stay as they are, and nothing else stops."""
+    try:
+        return Segment(segment_id, slot, parse(criteria) if kind == "dynamic" else None, state, version)
+    except InvalidError as error:
+        log.error("segment.unreadable", segment=segment_id, why=str(error))  # noqa: TRY400 - the reason says it all
+        return None

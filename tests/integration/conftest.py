@@ -9,6 +9,7 @@ import pytest
 from services.segmenter import arrays, staging
 from services.segmenter.batch import Batches
 from shared.database.engine import connect
+from tests.till import NOW
 
 SEGMENTS = {
     "vip": {
@@ -52,4 +53,4 @@ def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
 def batches(connection: psycopg.Connection[Any]) -> Batches:
     """The segmenter's batches for the organization `demo`, with four segments."""
     add_organization(connection, "demo", SEGMENTS)
-    return Batches(connection, "crm.mail.v1")
+    return Batches(connection, "crm.mail.v1", lambda: NOW)

@@ -12,7 +12,7 @@ DAY = timedelta(days=1)
 
 
 def count(batches: Batches, *events: Event | bytes) -> None:
-    process_or_split(batches, records(events), NOW)
+    process_or_split(batches, records(events))
 
 
 def stats(batches: Batches, customer_id: str) -> dict[str, Any]:

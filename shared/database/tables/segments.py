@@ -35,6 +35,7 @@ static_member = Table(
     Column("segment_id", Id, primary_key=True),
     Column("customer_id", Id, primary_key=True),
     required("added_at", Instant, server_default=func.now()),
+    Index("static_member_customer_idx", "organization_id", "customer_id"),
 )
 
 outbox = Table(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import ColumnElement, Text, and_, cast, exists, literal, not_
 from sqlalchemy.dialects.postgresql import ARRAY, array
 
@@ -138,7 +139,10 @@ class StaticMember:
 
     def holds(self, columns: Columns, now: int) -> Bools:
         del now
-        equal: Bools = columns.static[self.segment_id] == self.inside
+        members = columns.static.get(self.segment_id)  # a list that is gone has nobody
+        if members is None:
+            return np.full(columns.size, not self.inside)
+        equal: Bools = members == self.inside
         return equal
 
     def flips(self, columns: Columns, now: int) -> Integers | None:

@@ -437,6 +437,7 @@ def upgrade() -> None:
         sa.Column("added_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("organization_id", "segment_id", "customer_id", name=op.f("static_member_pkey")),
     )
+    op.create_index("static_member_customer_idx", "static_member", ["organization_id", "customer_id"], unique=False)
     op.create_table(
         "suppression",
         sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
@@ -538,6 +539,7 @@ def downgrade() -> None:
     op.drop_table("message")
     op.drop_table("waiting_adjustment")
     op.drop_table("suppression")
+    op.drop_index("static_member_customer_idx", table_name="static_member")
     op.drop_table("static_member")
     op.drop_index("segment_change_customer_idx", table_name="segment_change")
     op.drop_table("segment_change")
