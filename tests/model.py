@@ -18,6 +18,7 @@ Key = tuple[datetime, str, str]
 """When an event happened, and what decides between equal instants: its source and its id."""
 
 DAY = timedelta(days=1)
+MAX_BYTES = 1_000_000
 ONCE_A_SALE = {
     "sale.refunded": "refund_id",
     "coupon.redeemed": "coupon_code",
@@ -198,6 +199,8 @@ class Model:
 def read(given: Event | bytes) -> Event | str:  # noqa: PLR0911 - a return each reason
     """The event, or the code of its refusal: as much of the contract as the tests break."""
     if isinstance(given, bytes):
+        if len(given) > MAX_BYTES:
+            return "too_large"
         try:
             given = json.loads(given.decode())
         except UnicodeDecodeError:

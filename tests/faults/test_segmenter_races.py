@@ -29,7 +29,7 @@ def connected(database: str) -> Iterator[Batches]:
     with connect(database, autocommit=True) as connection:
         staging.prepare(connection)
         arrays.prepare(connection)
-        yield Batches(connection, "crm.mail.v1")
+        yield Batches(connection, "crm.mail.v1", lambda: NOW)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def lanes(database: str) -> Iterator[tuple[Batches, Batches]]:
 
 
 def count(batches: Batches, *events: Event | bytes) -> None:
-    process_or_split(batches, records(events), NOW)
+    process_or_split(batches, records(events))
 
 
 def stats(batches: Batches, customer_id: str) -> tuple[Any, ...] | None:
@@ -75,7 +75,7 @@ def at_the_end_of(batches: Batches, *events: Event) -> Iterator[None]:
         reached.set()
         assert go.wait(20)
 
-    thread = threading.Thread(target=batches.process, args=(records(events), NOW, hold))
+    thread = threading.Thread(target=batches.process, args=(records(events), hold))
     thread.start()
     try:
         assert reached.wait(20)
@@ -87,7 +87,7 @@ def at_the_end_of(batches: Batches, *events: Event) -> Iterator[None]:
 
 def meet(database: str, one: Batches, first: Sequence[Event], two: Batches, then: Sequence[Event]) -> None:
     """`then` runs in the second lane, as far as it comes, while `first` is done and not committed in the first."""
-    second = threading.Thread(target=two.process, args=(records(then), NOW))
+    second = threading.Thread(target=two.process, args=(records(then),))
     waiting = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
     with at_the_end_of(one, *first), connect(database, autocommit=True) as watch:
         second.start()
