@@ -109,12 +109,10 @@ class Writer:
         self, content: Content, organization_id: str, message_id: str, email: str, variables: dict[str, str]
     ) -> Mail:
         """The finished mail. The same arguments always give the same bytes."""
-        unsubscribe = self._link("u", "unsubscribe", organization_id, message_id)
-        values = {
-            **variables,
-            "unsubscribe_url": unsubscribe,
-            "preferences_url": self._link("p", "preferences", organization_id, message_id),
-        }
+        token = sign_link(self._secret, "unsubscribe", organization_id, message_id)
+        unsubscribe = f"{self._public_url}/u/{token}"
+        # One page serves both so far: the only choice that it offers is to leave.
+        values = {**variables, "unsubscribe_url": unsubscribe, "preferences_url": unsubscribe}
         return Mail(
             sender=content.sender,
             to=email,
@@ -129,9 +127,6 @@ class Writer:
             },
             tags={"organization_id": organization_id, "message_id": message_id},
         )
-
-    def _link(self, path: str, purpose: str, organization_id: str, message_id: str) -> str:
-        return f"{self._public_url}/{path}/{sign_link(self._secret, purpose, organization_id, message_id)}"
 
 
 @cache

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, cast, exists, func, null, select
 
 from services.mailer.campaigns import OPEN, RUNNING, Campaign, Organization, priority_column
 from services.mailer.facts import suppressed
 from shared.database.tables import campaign, customer, mail_slot, message
+from shared.database.tables.columns import Instant
 from shared.domain.gates import Facts, Moment, capped, held_out
 from shared.domain.schedule import local_day
 
@@ -19,84 +20,87 @@ def due_messages(
     connection: Connection, sender: Organization, wanted: Campaign, *, now: datetime, most: int
 ) -> Sequence[Row[Any]]:
     """Up to `most` due messages of a running campaign, locked, each with its customer, in the order of their ids."""
-    statement = (
+    # First the messages alone, by their index: with the joins inside, PostgreSQL would sort all that are due.
+    # The campaign is read in the same snapshot: a pause or cancel that is committed stops the very next claim.
+    running = exists().where(
+        campaign.c.organization_id == message.c.organization_id,
+        campaign.c.campaign_id == message.c.campaign_id,
+        campaign.c.state.in_(RUNNING),
+    )
+    due = (
         select(
+            message.c.organization_id,
+            message.c.campaign_id,
             message.c.customer_id,
             message.c.message_id,
             message.c.expires_at,
-            customer.c.email,
-            func.coalesce(customer.c.email_verified, False).label("email_verified"),
-            func.coalesce(customer.c.marketing_consent, False).label("marketing_consent"),
-            customer.c.email_frequency,
-            customer.c.preferred_contact_time,
-            customer.c.time_zone,
-            customer.c.name,
-            customer.c.total_spent,
-            customer.c.visit_count,
-            customer.c.last_visit_at,
-            suppressed().label("suppressed"),
-            mail_slot.c.last_on,
-            _rival_at(wanted).label("rival_at"),
-        )
-        .select_from(
-            message.join(
-                # Read with the messages: a pause or cancel that is committed stops the very next claim.
-                campaign,
-                and_(
-                    campaign.c.organization_id == message.c.organization_id,
-                    campaign.c.campaign_id == message.c.campaign_id,
-                ),
-            )
-            .outerjoin(
-                customer,
-                and_(
-                    customer.c.organization_id == message.c.organization_id,
-                    customer.c.customer_id == message.c.customer_id,
-                ),
-            )
-            .outerjoin(
-                mail_slot,
-                and_(
-                    mail_slot.c.organization_id == message.c.organization_id,
-                    mail_slot.c.customer_id == message.c.customer_id,
-                ),
-            )
         )
         .where(
             message.c.organization_id == sender.organization_id,
             message.c.campaign_id == wanted.campaign_id,
             message.c.state.in_(OPEN),
             message.c.wait_until <= now,
-            campaign.c.state.in_(RUNNING),
+            running,
         )
         .order_by(message.c.wait_until)
         .limit(most)
         .with_for_update(of=message, skip_locked=True)
+        .cte("due")
+    )
+    statement = select(
+        due.c.customer_id,
+        due.c.message_id,
+        due.c.expires_at,
+        customer.c.email,
+        func.coalesce(customer.c.email_verified, False).label("email_verified"),
+        func.coalesce(customer.c.marketing_consent, False).label("marketing_consent"),
+        customer.c.email_frequency,
+        customer.c.preferred_contact_time,
+        customer.c.time_zone,
+        customer.c.name,
+        customer.c.total_spent,
+        customer.c.visit_count,
+        customer.c.last_visit_at,
+        suppressed().label("suppressed"),
+        mail_slot.c.last_on,
+        _rival_at(due, _rivals(connection, wanted)).label("rival_at"),
+    ).select_from(
+        due.outerjoin(
+            customer,
+            and_(customer.c.organization_id == due.c.organization_id, customer.c.customer_id == due.c.customer_id),
+        ).outerjoin(
+            mail_slot,
+            and_(mail_slot.c.organization_id == due.c.organization_id, mail_slot.c.customer_id == due.c.customer_id),
+        )
     )
     return sorted(connection.execute(statement), key=lambda row: row.customer_id.encode())
 
 
-def _rival_at(wanted: Campaign) -> ColumnElement[Any]:
+def _rival_at(due: FromClause, rivals: Sequence[str]) -> ColumnElement[Any]:
     """When the next mail of higher priority for the same customer is due."""
-    other, others = message.alias(), campaign.alias()
+    if not rivals:
+        return cast(null(), Instant)
+    other = message.alias()
     return (
         select(func.min(other.c.wait_until))
-        .select_from(
-            other.join(
-                others,
-                and_(others.c.organization_id == other.c.organization_id, others.c.campaign_id == other.c.campaign_id),
-            )
-        )
         .where(
-            other.c.organization_id == message.c.organization_id,
-            other.c.customer_id == message.c.customer_id,
-            other.c.campaign_id != wanted.campaign_id,
+            other.c.organization_id == due.c.organization_id,
+            other.c.campaign_id.in_(rivals),
+            other.c.customer_id == due.c.customer_id,
             other.c.state.in_(OPEN),
-            others.c.state.in_(RUNNING),
-            priority_column(others) < wanted.priority,
         )
         .scalar_subquery()
     )
+
+
+def _rivals(connection: Connection, wanted: Campaign) -> Sequence[str]:
+    """The running campaigns of higher priority."""
+    statement = select(campaign.c.campaign_id).where(
+        campaign.c.organization_id == wanted.organization_id,
+        campaign.c.state.in_(RUNNING),
+        priority_column() < wanted.priority,
+    )
+    return connection.execute(statement).scalars().all()
 
 
 def facts_of(row: Row[Any], wanted: Campaign, sender: Organization, now: datetime) -> Facts:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, select, text, update
 
 from services.mailer.audience import plan_audience
 from services.mailer.automations import plan_calendar
@@ -25,6 +25,7 @@ log = logger(__name__)
 MESSAGES: Final = "regulars_messages"
 # Every midnight of the world falls on a quarter of an hour.
 QUARTER: Final = 900
+MANY: Final = 1_000
 
 
 class Planner:
@@ -66,6 +67,10 @@ class Planner:
                 return
             announce(connection, sender.organization_id)
             connection.commit()
+            if sum(counts.values()) >= MANY:
+                # Until autovacuum comes by, PostgreSQL would plan for the table as it was before.
+                connection.execute(text("ANALYZE message"))
+                connection.commit()
         for (state, reason), count in counts.items():
             metrics.mails.labels(state, reason).inc(count)
         told = {f"{state}.{reason}".rstrip("."): count for (state, reason), count in counts.items()}
