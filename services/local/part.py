@@ -43,6 +43,7 @@ class Keeper(threading.Thread):
         self.ready = threading.Event()
         self.starts = 0
         self.refused: SetupError | None = None  # why it could not even be started
+        self.code: int | None = None  # with which it ended last
         self._mark = mark
         self._changed = changed
         self._needs = needs
@@ -103,7 +104,7 @@ class Keeper(threading.Thread):
                 self._changed("")
                 break
             self._stopping.wait(POLL_SECONDS)
-        code = process.wait()
+        self.code = code = process.wait()
         self.ready.clear()
         self._changed("")
         return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"

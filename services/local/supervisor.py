@@ -21,6 +21,7 @@ from shared.settings import Settings, load
 
 START_SECONDS = 120.0
 TRIES = 3  # a part that ended so often before it ever worked will not start by patience
+SET_UP_WRONG = 2  # how our commands end when the settings or the machine stand in the way: that does not pass
 POLL_SECONDS = 0.05
 
 Say = Callable[[str], None]
@@ -85,7 +86,8 @@ class Supervisor:
             while not keeper.ready.is_set() and not self._stop.is_set():
                 if keeper.refused is not None:
                     raise keeper.refused
-                if keeper.starts > TRIES or time.monotonic() - began > START_SECONDS:
+                tried_enough = keeper.starts > TRIES or keeper.code == SET_UP_WRONG
+                if tried_enough or time.monotonic() - began > START_SECONDS:
                     raise RegularsError(
                         f"{keeper.name} does not start. The last lines of {keeper.log}:\n{last_lines(keeper.log)}"
                     )

@@ -95,7 +95,8 @@ def test_status_tells_endpoints_keys_and_the_processes_that_do_the_work(folder: 
 def test_published_events_become_customers(folder: Path, via: str) -> None:
     result = regulars("publish", events(folder, f"c-{via}"), f"--via={via}", f"--data-dir={folder}")
     assert result.returncode == 0, result.stderr
-    eventually(lambda: f"c-{via}" in customers(status(folder)))
+    content = status(folder)
+    eventually(lambda: f"c-{via}" in customers(content), every=0.2)
 
 
 def test_rejected_lines_end_in_exit_code_one(folder: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_store_comes_back_from_kill_9_where_it_was_and_with_what_it_held(folde
     after = ready_again(folder, before["processes"], [store])
     assert after["endpoints"] == before["endpoints"]
     assert regulars("publish", events(folder, f"c-{store}"), f"--data-dir={folder}").returncode == 0
-    eventually(lambda: {f"c-{store}", "c-kafka", "c-http"} <= customers(status(folder)), 90, every=0.5)
+    eventually(lambda: {f"c-{store}", "c-kafka", "c-http"} <= customers(after), 90, every=0.2)
 
 
 def test_after_kill_9_of_the_supervisor_up_starts_cleanly_with_the_same_data_and_keys(folder: Path) -> None:
@@ -195,7 +196,7 @@ def test_external_stores_are_used_and_an_interrupt_stops_in_order(
             env=environment,
         )
     try:
-        eventually(lambda: "Ready." in log.read_text() or up.poll() is not None, 120)
+        eventually(lambda: "Ready." in log.read_text() or up.poll() is not None, 120, every=0.2)
         content = status(tmp_path / "data")
         assert (content["ready"], set(content["processes"])) == (True, set(SERVICES)), log.read_text()
         assert content["endpoints"]["kafka"] == kafka
