@@ -66,5 +66,5 @@ def test_a_shop_without_mails_has_no_empty_heading() -> None:
 def test_the_live_line_gives_the_pace_of_the_tills() -> None:
     now = Figures(customers=2_470, sales=155_878, revenue=456_990_000)
     assert summary.live_line(now, TOLD.figures, 10.0, 14, "USD") == (
-        "tills are selling: 3.0 sales/s, 2,470 customers, $4,569,900.00, 14 mails sent"
+        "3.0 sales/s, 2,470 customers, $4,569,900.00 in all, 14 mails"
     )

@@ -74,13 +74,18 @@ def test_a_sale_is_given_back_at_most_once_and_never_more_than_was_paid() -> Non
     assert len(ended) > 50
 
 
-def test_who_is_new_registers_with_consent_and_comes_again() -> None:
+def test_who_is_new_registers_with_consent_before_the_first_purchase_and_comes_again() -> None:
     events = _day(3_000)
     new = [event for event in events if isinstance(event, CustomerUpserted)]
     agreed = {event.data.customer_id for event in events if isinstance(event, CustomerConsentChanged)}
     visits = [event.data.customer_id for event in events if isinstance(event, SaleCompleted)]
     assert len(new) > 50
     assert all(event.data.email_verified and event.data.customer_id in agreed for event in new)
+    for index, event in enumerate(events):
+        if isinstance(event, CustomerUpserted):
+            first = events[index + 2]
+            assert isinstance(first, SaleCompleted)
+            assert (first.data.customer_id, first.time) == (event.data.customer_id, event.time)
     assert any(visits.count(event.data.customer_id) > 1 for event in new)
 
 

@@ -53,8 +53,8 @@ def live_line(now: Figures, before: Figures, seconds: float, mails_sent: int, cu
     """One line about the tills."""
     pace = (now.sales - before.sales) / max(seconds, 1e-3)
     return (
-        f"tills are selling: {pace:.1f} sales/s, {now.customers:,} customers, "
-        f"{format_money(now.revenue, currency)}, {mails_sent:,} mails sent"
+        f"{pace:.1f} sales/s, {now.customers:,} customers, "
+        f"{format_money(now.revenue, currency)} in all, {mails_sent:,} mails"
     )
 
 
