@@ -92,7 +92,7 @@ def provider_of(settings: MailerSettings) -> ResendProvider:
     """The provider that the settings name."""
     if settings.mail_provider == "sandbox":
         return ResendProvider("sandbox", settings.sandbox_url.rstrip("/"))
-    key = settings.resend_api_key.get_secret_value()
+    key = settings.resend_api_key.get_secret_value().strip()
     if not key:
         raise SetupError("Setting RESEND_API_KEY is missing: give Resend's API key, or REGULARS_MAIL_PROVIDER=sandbox.")
     return ResendProvider(key)

@@ -33,6 +33,7 @@ LINK_VARIABLES: Final = frozenset({"unsubscribe_url", "preferences_url"})
 # Rules of a style sheet stand in braces too, but never without a colon.
 _SLOT = re.compile(r"\{([^{}:;|\r\n]{1,80})(?:\|([^{}\r\n]{0,200}))?\}")
 _IN_LINK = re.compile(r"""(?:href|src|action)\s*=\s*(?:"[^"]*|'[^']*)$""", re.IGNORECASE)
+_IN_TEXT_LINK = re.compile(r"https?://[^\s()<>\"]*$", re.IGNORECASE)
 _LINK_START = re.compile(r"""=\s*["']$""")
 _LONGEST_ATTRIBUTE = 4_000
 
@@ -69,7 +70,7 @@ def check(text: str, has_coupon: bool = False, field: str = "") -> None:
 
 
 def compile_text(text: str) -> Parts:
-    """The parts of a subject or a plain text: values stand there as they are."""
+    """The parts of a subject or a plain text: values stand there as they are, but for those inside an address."""
     masked, slots = mask(text)
     return _parts(masked, slots, html=False)
 
@@ -127,7 +128,8 @@ def _parts(masked: str, slots: Mapping[str, Slot], *, html: bool) -> Parts:
         if found.start() > end:
             parts.append(masked[end : found.start()])
         slot = slots[found[0]]
-        context = _context(masked[max(0, found.start() - _LONGEST_ATTRIBUTE) : found.start()], slot) if html else "text"
+        before = masked[max(0, found.start() - _LONGEST_ATTRIBUTE) : found.start()]
+        context = _html_context(before, slot) if html else _text_context(before)
         parts.append(slot._replace(context=context))
         end = found.end()
     if end < len(masked):
@@ -135,8 +137,12 @@ def _parts(masked: str, slots: Mapping[str, Slot], *, html: bool) -> Parts:
     return tuple(parts)
 
 
-def _context(before: str, slot: Slot) -> Context:
+def _html_context(before: str, slot: Slot) -> Context:
     in_link = _IN_LINK.search(before)
     # Our own addresses are whole links; anything else inside an address is a piece of it and must stay one.
     whole_link = slot.name in LINK_VARIABLES and _LINK_START.search(before)
     return "link" if in_link and not whole_link else "html"
+
+
+def _text_context(before: str) -> Context:
+    return "link" if _IN_TEXT_LINK.search(before) else "text"
