@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from shared.settings import Settings
 
@@ -54,3 +55,15 @@ def producer(settings: Settings, **options: Any) -> KafkaProducer:
         reconnect_backoff_max_ms=1000,
         **{"batch_size": 65_536, "linger_ms": 0, "max_request_size": 2_000_000, **options},
     )
+
+
+def discard(sender: KafkaProducer) -> None:
+    """Close a producer now, with an error for all that it still holds.
+
+    kafka-python 3.0's idempotent producer stops sending for good once it gave up a batch that it had sent: whoever gets
+    an error from one discards it and makes another. `close` alone first waits for what will never be acknowledged, and
+    then leaves the network thread running.
+    """
+    sender._sender.force_close()  # noqa: SLF001
+    with suppress(KafkaError):
+        sender.close(1)

@@ -18,7 +18,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from shared.errors import TransientError
-from shared.kafka import Topic, create_topics, producer
+from shared.kafka import Topic, create_topics, discard, producer
 from shared.logging import logger
 from shared.settings import IngestSettings
 
@@ -148,7 +148,7 @@ class Publisher:
                 with suppress(KafkaError):
                     sender.close(self._settings.acknowledge_seconds)
             else:
-                _discard(sender)
+                discard(sender)
 
     def _send_all(self, sender: KafkaProducer) -> None:
         """Send until the service stops or the producer is broken; None in the queue means to look which."""
@@ -209,7 +209,7 @@ class Publisher:
             self._unusable = f"Kafka at {self._settings.kafka} cannot be used: {error!r}"
             log.warning("kafka.unusable", error=repr(error))
             if sender is not None:
-                _discard(sender)
+                discard(sender)
             return None
         return sender
 
@@ -225,14 +225,6 @@ class Publisher:
 
     def _reachable(self) -> bool:
         return any(_accepts(server) for server in self._settings.kafka.split(","))
-
-
-def _discard(sender: KafkaProducer) -> None:
-    """Close it now: all that it still holds ends with an error."""
-    # `close` alone first waits for what will never be acknowledged, and then leaves the network thread running.
-    sender._sender.force_close()  # noqa: SLF001
-    with suppress(KafkaError):
-        sender.close(1)
 
 
 def _accepts(server: str) -> bool:

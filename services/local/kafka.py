@@ -104,7 +104,9 @@ def wait_until_ready(bootstrap: str, deadline: float) -> None:
 
 def _format(launch: list[str], config: Path, folder: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*launch, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config), "--ignore-formatted"]
+    # With "=": an id may begin with a dash.
+    command = [*launch, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(config)]
+    command.append("--ignore-formatted")
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=FORMAT_SECONDS)
     except subprocess.CalledProcessError as error:

@@ -20,7 +20,7 @@ from shared.database.tables import mail_batch, message
 from shared.domain.event_types import MailData
 from shared.domain.events import MailSent, kafka_key
 from shared.errors import TransientError
-from shared.kafka import Topic, producer
+from shared.kafka import Topic, discard, producer
 from shared.settings import Settings
 
 BATCHES: Final = 10
@@ -78,6 +78,9 @@ class Relay:
             for each in sent:
                 each.get(timeout=ACKNOWLEDGE)
         except KafkaError as error:
+            if self._producer is not None:
+                discard(self._producer)
+                self._producer = None
             raise TransientError(f"Kafka does not acknowledge mail.sent: {error!r}") from error
 
 

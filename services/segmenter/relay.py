@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import msgspec
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from services.segmenter.listener import Listener
 from services.segmenter.memberships import OUTBOX_CHANNEL
 from services.segmenter.staging import Connection
 from shared.domain.event_types import SegmentChangeData
 from shared.domain.events import SegmentEntered, SegmentLeft
-from shared.kafka import Topic, producer
+from shared.kafka import Topic, discard, producer
 
 LEADER = "SELECT pg_try_advisory_lock(hashtextextended('regulars relay', 0))"
 CHANGES = """
@@ -64,15 +65,20 @@ class Relay(Listener):
 
     def end(self) -> None:
         if self.producer is not None:
-            self.producer.close(timeout=5)
+            discard(self.producer)
 
     def _send(self, topic: Topic, messages: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
         if self.producer is None:
             self.producer = producer(self.settings, linger_ms=2)
         name = topic.on(self.settings)
-        sent = [self.producer.send(name, key=key, value=value, headers=headers) for key, value, headers in messages]
-        for future in sent:
-            future.get(timeout=30)
+        try:
+            sent = [self.producer.send(name, key=key, value=value, headers=headers) for key, value, headers in messages]
+            for future in sent:
+                future.get(timeout=30)
+        except KafkaError:
+            discard(self.producer)
+            self.producer = None
+            raise
 
     def _publish_changes(self, connection: Connection) -> int:
         rows = connection.execute(CHANGES, [AT_ONCE]).fetchall()

@@ -1,0 +1,116 @@
+"""A million customers, a hundred segments and the sales to come: the ground of several benchmarks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+
+from services.segmenter import arrays, memberships, staging
+from services.segmenter.memberships import Moves
+from services.segmenter.program import Programs
+from shared.clock import utc_now
+from shared.database.engine import connect
+
+CUSTOMERS = """
+INSERT INTO customer (organization_id, customer_id, total_spent, visit_count, first_visit_at, last_visit_at,
+                      first_event_at, coupon_redemptions, tags, marketing_consent, name, email)
+SELECT 'demo', 'c-' || lpad(n::text, 8, '0'), (n * 7919) %% 2000000, 1 + (n * 31) %% 60,
+       now() - make_interval(days => 200 + (n * 17 %% 500)::int), now() - make_interval(secs => (n * 7907 %% 15552000)),
+       now() - make_interval(days => 200 + (n * 17 %% 500)::int), n %% 4,
+       CASE n %% 10 WHEN 0 THEN '{VIP}'::text[] WHEN 1 THEN '{local,staff}' ELSE '{}' END, n %% 5 > 0,
+       'Customer ' || n, 'c' || n || '@example.com'
+FROM generate_series(%s::bigint, %s::bigint) AS n
+"""
+
+
+def segments(number: int) -> list[dict[str, Any]]:
+    """Criteria of the kinds that shops use, no two alike."""
+    rng, found = random.Random(7), []
+    for n in range(number):
+        spent = {"field": "total_spent", "op": "gte", "value": 20_000 + 17_000 * (n % 100) + n}
+        visits = {"field": "visit_count", "op": rng.choice(["gte", "lte"]), "value": 1 + n % 50}
+        age = {"field": "last_visit", "op": rng.choice(["within_last", "more_than_ago"]), "days": 7 + n % 170}
+        basket = {"field": "average_basket", "op": "between", "value": [1_000 + 100 * n, 9_000 + 200 * n]}
+        tags = {"field": "tags", "op": rng.choice(["has_any", "has_none"]), "value": [rng.choice(["VIP", "local"])]}
+        registered = {"field": "registered", "op": "within_last", "days": 30 + n}
+        consent = {"field": "marketing_consent", "op": "is", "value": n % 3 > 0}
+        found.append(
+            [
+                {"all": [spent, visits]},
+                {"all": [age, consent]},
+                {"any": [{"all": [spent, age]}, tags]},
+                {"all": [basket, {"not": registered}]},
+            ][n % 4]
+        )
+    return found
+
+
+def found(database: str, customers: int, criteria: list[dict[str, Any]]) -> None:
+    """Make the organization `demo` with its segments, its customers and their memberships."""
+    with connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO organization (organization_id, name, currency, time_zone) "
+            "VALUES ('demo', 'Demo', 'INR', 'UTC')"
+        )
+        for slot, tree in enumerate(criteria):
+            connection.execute(
+                "INSERT INTO segment (organization_id, segment_id, name, kind, criteria, slot) "
+                "VALUES ('demo', %s, %s, 'dynamic', %s, %s)",
+                [f"s-{slot}", f"s-{slot}", Jsonb(tree), slot],
+            )
+        for first in range(0, customers, 100_000):
+            connection.execute(CUSTOMERS, [first, min(first + 100_000, customers) - 1])
+        settle(connection)
+        connection.execute("VACUUM (FREEZE, ANALYZE) customer")
+        connection.execute("CHECKPOINT")
+
+
+def settle(connection: psycopg.Connection[Any]) -> None:
+    """Give everybody the memberships that they have, as a fill does, without telling anybody."""
+    staging.prepare(connection)
+    arrays.prepare(connection)
+    programs, after = Programs(), ""
+    while True:
+        with connection.transaction():
+            row = connection.execute(
+                "WITH chunk AS (SELECT customer_id FROM customer WHERE organization_id = 'demo' AND customer_id > %s "
+                "ORDER BY customer_id LIMIT 20000), marked AS (INSERT INTO touched SELECT 'demo', customer_id FROM chunk) "
+                "SELECT max(customer_id) FROM chunk",
+                [after],
+            ).fetchone()
+            if row is None or row[0] is None:
+                return
+            after = row[0]
+            moves = Moves()
+            program = programs.of(connection, "demo", "UTC")
+            memberships.refresh(connection, program, utc_now, "backfill", moves, is_due=True)
+            memberships.finish(connection, moves, utc_now())
+            connection.execute("DELETE FROM outbox WHERE organization_id = 'demo'")
+
+
+def sales(run: str, number: int, customers: int) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of 360-byte sales of today, by random customers."""
+    rng, now = random.Random(run), datetime.now(UTC)
+    for n in range(number):
+        customer_id = f"c-{rng.randrange(customers):08}"
+        total = rng.randrange(100, 20_000)
+        line = {"product_id": f"p-{n % 97}", "category": "Bakery", "quantity": 1, "total": total}
+        data = {
+            "organization_id": "demo",
+            "store_id": f"s{n % 20}",
+            "terminal_id": f"t{n % 100}",
+            "sale_id": f"{run}-{n:08}",
+            "customer_id": customer_id,
+            "currency": "INR",
+            "total": total,
+            "lines": [line],
+        }
+        event: dict[str, Any] = {"specversion": "1.0", "id": f"{run}-{n:08}", "source": f"/demo/stores/s{n % 20}/terminals/t{n % 100}"}
+        event |= {"type": "sale.completed", "time": now - timedelta(milliseconds=n), "data": data}
+        yield f"demo/{customer_id}".encode(), msgspec.json.encode(event)
