@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
@@ -89,3 +90,11 @@ def test_a_download_that_fails_is_named_in_one_line_and_the_finished_ones_stay(c
     ensure(repository)
     assert repository.asked == ["two"]
     assert not list(cache.glob(".download-*"))
+
+
+def test_two_at_once_fetch_each_jar_once() -> None:
+    repository = Repository(CONTENT)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: ensure(repository), range(2))
+    assert first == second
+    assert sorted(repository.asked) == ["one", "two"]
