@@ -40,9 +40,14 @@ def _shown(told: Summary = TOLD) -> str:
 
 def test_it_tells_the_year_in_numbers() -> None:
     words = " ".join(_shown().split())
-    for part in ("customers 2,469", "sales 155,848 2,102 coupons", "$4,569,706.26", "VIP Customers 295", "12 sent"):
+    for part in (
+        "customers 2,469",
+        "sales 155,848 2,102 coupons",
+        "$4,569,706.26",
+        "VIP Customers 295",
+        "12 sent 3 skipped: no consent",
+    ):
         assert part in words
-    assert "3 skipped: no consent" in words
 
 
 def test_it_names_the_addresses_and_commands_whole() -> None:

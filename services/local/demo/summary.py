@@ -88,8 +88,12 @@ def _show_commands(installation: Installation, console: Console) -> None:
 def _mail_lines(mails: list[Mails]) -> list[tuple[str, ...]]:
     """Per campaign: what went out and lies in the inbox, then what waits or stays away and why."""
     return [
-        (one.campaign, f"{one.count:,}", one.state + (f": {one.reason.replace('_', ' ')}" if one.reason else ""))
-        for one in mails
+        (
+            "" if above is not None and above.campaign == one.campaign else one.campaign,
+            f"{one.count:,}",
+            one.state + (f": {one.reason.replace('_', ' ')}" if one.reason else ""),
+        )
+        for above, one in zip([None, *mails], mails, strict=False)
     ]
 
 
