@@ -83,6 +83,23 @@ def migrate(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: REGULARS_KAFKA=kafka:9092 REGULARS_REPLICATION=3 regulars topics")
+def topics(
+    data_dir: DataDir = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for Kafka.")] = 60.0,
+) -> None:
+    """Create the topics that Kafka lacks; present ones stay as they are."""
+    from services.local.kafka import wait_until_ready
+    from shared.kafka import create_topics
+    from shared.settings import Settings, load
+
+    adopt(data_dir)
+    chosen = load(Settings)
+    wait_until_ready(chosen.kafka, wait)
+    create_topics(chosen)
+    typer.echo("The topics are there.")
+
+
 @app.command(epilog="Example: regulars settings segmenter")
 def settings(
     service: Annotated[str | None, typer.Argument(help="ingest, segmenter, mailer or admin; all without.")] = None,

@@ -33,6 +33,7 @@ mail_send = Histogram("regulars_mail_send_seconds", "One call of the mail provid
 coupon_decisions = Counter("regulars_coupon_decisions", "Quotes, holds and commits by outcome.", ["outcome"])
 http_requests = Counter("regulars_http_requests", "Requests by route and status.", ["route", "method", "status"])
 http_seconds = Histogram("regulars_http_requests_seconds", "Time to answer.", ["route", "method"], buckets=FAST)
+ready = Gauge("regulars_ready", "1 while /readyz says ready, else 0.")
 
 Readiness = Callable[[], str | None]
 """None when ready, else why not."""
@@ -40,6 +41,7 @@ Readiness = Callable[[], str | None]
 
 def serve(settings: Settings, readiness: Readiness) -> ThreadingHTTPServer:
     """Serve /metrics, /healthz and /readyz on the metrics port from a thread of its own; returns the running server."""
+    ready.set_function(lambda: float(readiness() is None))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
