@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from enum import StrEnum
@@ -57,6 +58,7 @@ def up(
     from services.local.plan import Options
     from services.local.supervisor import Supervisor
 
+    _quieten()
     options = Options(
         installation.chosen(data_dir), empty, ingest_port, admin_port, sandbox_port, kafka, database, demo
     )
@@ -140,6 +142,7 @@ def publish(
     from services.local.publish.report import Report
     from shared.settings import Settings, load
 
+    _quieten()
     found = installation.adopt(data_dir)
     settings = load(Settings)
     with lines.opened(file) as (source, size), Report(size) as report:
@@ -178,12 +181,18 @@ def _show_status(data_dir: Path | None, *, as_json: bool) -> bool:
 
     from services.local import status as reading
 
+    _quieten()
     content = reading.read(installation.require(data_dir))
     if as_json:
         typer.echo(json.dumps(content, indent=2))
     else:
         reading.show(content, Console())
     return bool(content["ready"])
+
+
+def _quieten() -> None:
+    # Kafka's client tells at length of every try to connect; what matters is said in one line.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import subprocess
 import time
@@ -9,8 +10,8 @@ import uuid
 from importlib.resources import files
 from pathlib import Path
 
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from services.local import jars, java, ports
@@ -20,6 +21,7 @@ from shared.errors import SetupError
 HEAP_MB = 256
 FORMAT_SECONDS = 60
 POLL_SECONDS = 0.1
+ANSWER_MS = 2_000
 
 
 def prepare(folder: Path, port: int, *, heap_mb: int = HEAP_MB, console: Console | None = None) -> Program:
@@ -84,22 +86,26 @@ def wait_until_ready(bootstrap: str, deadline: float) -> None:
     Services start after this: Faust and aiokafka die on an absent broker.
     """
     end = time.monotonic() + deadline
+    while not asyncio.run(_answers(bootstrap)):
+        if time.monotonic() > end:
+            raise SetupError(f"Kafka at {bootstrap} did not answer within {deadline:.0f} s.")
+        time.sleep(POLL_SECONDS)
+
+
+async def _answers(bootstrap: str) -> bool:
+    if not any(ports.accepts(server) for server in bootstrap.split(",")):
+        return False
+    # aiokafka's client, because kafka-python's leaves a thread and sockets behind each time that nobody answers.
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=ANSWER_MS)
     try:
-        # The client's own wait leaves a thread behind when it fails, so it is made only once somebody listens.
-        while not ports.accepts(*bootstrap.split(",", maxsplit=1)[0].rsplit(":", 1)):
-            if time.monotonic() > end:
-                raise TimeoutError
-            time.sleep(POLL_SECONDS)
-        left_ms = max(1_000, int((end - time.monotonic()) * 1_000))
-        client = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=left_ms, reconnect_backoff_max_ms=200
-        )
-        try:
-            client.describe_cluster()
-        finally:
-            client.close()
-    except (KafkaError, OSError) as error:
-        raise SetupError(f"Kafka at {bootstrap} did not answer within {deadline:.0f} s.") from error
+        await client.bootstrap()
+        # A broker that was not yet let into its own cluster answers, but names nobody.
+        return bool(client.cluster.brokers())
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await client.close()
+        await asyncio.sleep(0)  # the transports close in the loop's next turn
 
 
 def _format(launch: list[str], config: Path, folder: Path) -> None:

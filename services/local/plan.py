@@ -99,10 +99,7 @@ class Plan:
                 Part(
                     "kafka",
                     lambda: kafka.prepare(root / "kafka", self.kafka_port),
-                    lambda: (
-                        ports.accepts(ports.LOOPBACK, self.kafka_port)
-                        and probes.why_no_kafka(self.kafka, PROBE_SECONDS) is None
-                    ),
+                    lambda: probes.why_no_kafka(self.kafka, 0) is None,
                     grace=20,
                 )
             )
@@ -143,7 +140,7 @@ def decide(options: Options, secrets: Secrets) -> Plan:
     if options.database != LOCAL and (why := probes.why_no_database(options.database)):
         raise SetupError(f"The database given with --database does not answer: {why}")
     if options.kafka != LOCAL and (why := probes.why_no_kafka(options.kafka, PROBE_SECONDS)):
-        raise SetupError(f"{why} It was given with --kafka.")
+        raise SetupError(f"{why} --kafka takes HOST:PORT of a broker that runs.")
     return Plan(
         options,
         secrets,

@@ -32,10 +32,11 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
         return True
 
 
-def accepts(host: str, port: int | str) -> bool:
-    """Whether somebody listens there."""
+def accepts(address: str) -> bool:
+    """Whether somebody listens at HOST:PORT."""
+    host, _, port = address.strip().rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), timeout=1):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False

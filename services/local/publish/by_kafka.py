@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,8 +44,6 @@ def publish(chunks: Iterator[Chunk], settings: Settings, report: Report, *, raw:
     While Kafka is away it waits. What is in doubt is sent again: events count once, by their source and id.
     Raises SetupError where Kafka does not answer at the beginning, or lacks the topics.
     """
-    # It tells at length of every try; the progress bar says what matters.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     asyncio.run(_publish(chunks, settings, report, raw=raw))
 
 
