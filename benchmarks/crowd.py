@@ -21,7 +21,7 @@ CUSTOMERS = """
 INSERT INTO customer (organization_id, customer_id, total_spent, visit_count, first_visit_at, last_visit_at,
                       first_event_at, coupon_redemptions, tags, marketing_consent, name, email)
 SELECT 'demo', 'c-' || lpad(n::text, 8, '0'), (n * 7919) %% 2000000, 1 + (n * 31) %% 60,
-       now() - make_interval(days => 200 + (n * 17 %% 500)::int), now() - make_interval(secs => (n * 7907 %% 15552000)),
+       now() - make_interval(days => 200 + (n * 17 %% 500)::int), now() - make_interval(secs => 15552000 * power((n * 7907 %% 10000) / 10000.0, 3)),
        now() - make_interval(days => 200 + (n * 17 %% 500)::int), n %% 4,
        CASE n %% 10 WHEN 0 THEN '{VIP}'::text[] WHEN 1 THEN '{local,staff}' ELSE '{}' END, n %% 5 > 0,
        'Customer ' || n, 'c' || n || '@example.com'
@@ -31,7 +31,8 @@ FROM generate_series(%s::bigint, %s::bigint) AS n
 
 def segments(number: int) -> list[dict[str, Any]]:
     """Criteria of the kinds that shops use, no two alike."""
-    rng, found = random.Random(7), []
+    rng = random.Random(7)
+    found: list[dict[str, Any]] = []
     for n in range(number):
         spent = {"field": "total_spent", "op": "gte", "value": 20_000 + 17_000 * (n % 100) + n}
         visits = {"field": "visit_count", "op": rng.choice(["gte", "lte"]), "value": 1 + n % 50}
@@ -40,14 +41,13 @@ def segments(number: int) -> list[dict[str, Any]]:
         tags = {"field": "tags", "op": rng.choice(["has_any", "has_none"]), "value": [rng.choice(["VIP", "local"])]}
         registered = {"field": "registered", "op": "within_last", "days": 30 + n}
         consent = {"field": "marketing_consent", "op": "is", "value": n % 3 > 0}
-        found.append(
-            [
-                {"all": [spent, visits]},
-                {"all": [age, consent]},
-                {"any": [{"all": [spent, age]}, tags]},
-                {"all": [basket, {"not": registered}]},
-            ][n % 4]
-        )
+        trees: list[dict[str, Any]] = [
+            {"all": [spent, visits]},
+            {"all": [age, consent]},
+            {"any": [{"all": [spent, age]}, tags]},
+            {"all": [basket, {"not": registered}]},
+        ]
+        found.append(trees[n % 4])
     return found
 
 
@@ -111,6 +111,10 @@ def sales(run: str, number: int, customers: int) -> Iterator[tuple[bytes, bytes]
             "total": total,
             "lines": [line],
         }
-        event: dict[str, Any] = {"specversion": "1.0", "id": f"{run}-{n:08}", "source": f"/demo/stores/s{n % 20}/terminals/t{n % 100}"}
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": f"{run}-{n:08}",
+            "source": f"/demo/stores/s{n % 20}/terminals/t{n % 100}",
+        }
         event |= {"type": "sale.completed", "time": now - timedelta(milliseconds=n), "data": data}
         yield f"demo/{customer_id}".encode(), msgspec.json.encode(event)

@@ -14,6 +14,7 @@ import time
 import msgspec
 import psutil
 from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from benchmarks import crowd
 from benchmarks.machine import machine, service
@@ -100,8 +101,12 @@ def fill(settings: Settings, sales: list[tuple[bytes, bytes]]) -> None:
 def counted(admin: KafkaAdminClient, settings: Settings) -> int:
     """Records whose batch is committed."""
     group = f"{settings.topic_prefix}segmenter"
-    offsets = admin.list_group_offsets({group: None})[group]
-    return int(sum(max(0, found.offset) for found in offsets.values()))
+    try:
+        offsets = admin.list_group_offsets({group: None})[group]
+    except KafkaError:  # nobody has consumed yet
+        return 0
+    total: int = sum(max(0, found.offset) for found in offsets.values())
+    return total
 
 
 def timed_segmenter(settings: Settings, number: int, report: Report) -> float:
@@ -122,7 +127,8 @@ def timed_segmenter(settings: Settings, number: int, report: Report) -> float:
 
 
 def cpu_of(process: psutil.Process) -> float:
-    return sum(process.cpu_times()[:2])
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def main() -> None:

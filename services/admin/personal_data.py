@@ -14,7 +14,6 @@ from shared.database.tables import (
     ledger,
     mail_slot,
     message,
-    outbox,
     segment_change,
     static_member,
     suppression,
@@ -24,7 +23,6 @@ from shared.database.tables import (
 HELD: dict[str, tuple[Table, str]] = {
     "events": (ledger, "occurred_at"),
     "segment_changes": (segment_change, "outbox_id"),
-    "segment_changes_not_yet_published": (outbox, "outbox_id"),
     "lists": (static_member, "added_at"),
     "mails": (message, "planned_at"),
     "last_mails": (mail_slot, "last_on"),

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
-from shared.database.tables import campaign, ledger, message, outbox, segment_change
+from shared.database.tables import campaign, ledger, message, segment_change
 
 OF_EVENTS = ("sale_id", "entry", "store_id", "terminal_id", "amount", "discount", "lines", "payload")
 OF_MAILS = ("sent", "delivered", "opened", "machine_opened", "clicked", "bounced", "complained", "unsubscribed")
@@ -47,7 +47,7 @@ def page(
     whose = (organization_id, customer_id)
     parts = [
         _events(*whose),
-        *(_moves(*whose, table, way) for table in (segment_change, outbox) for way in ("entered", "left")),
+        *(_moves(*whose, way) for way in ("entered", "left")),
         *(_mails(*whose, state) for state in OF_MAILS),
     ]
     entries = union_all(*parts).subquery()
@@ -68,8 +68,9 @@ def _events(organization_id: str, customer_id: str) -> Select[Any]:
     )
 
 
-def _moves(organization_id: str, customer_id: str, table: Table, way: str) -> Select[Any]:
-    """Segments entered or left. A change not yet published stands in `outbox` under the same number."""
+def _moves(organization_id: str, customer_id: str, way: str) -> Select[Any]:
+    """Segments entered or left, once the change is published (milliseconds after it)."""
+    table = segment_change
     segment_id = func.unnest(table.c[way]).column_valued("segment_id", joins_implicitly=True)
     identity = func.concat("segment ", func.lpad(cast(table.c.outbox_id, Text), 19, "0"), " ", segment_id)
     detail = _object({"segment_id": segment_id, "cause": table.c.cause})

@@ -49,7 +49,13 @@ WHERE organization_id = %(organization_id)s AND customer_id IN (
       AND CASE WHEN length(memberships) > %(slot)s / 8 THEN get_bit(memberships, %(slot)s) = 1 ELSE false END
     ORDER BY customer_id LIMIT %(at_once)s FOR UPDATE)
 """
-REMOVE = "DELETE FROM segment WHERE organization_id = %s AND segment_id = %s AND state = 'deleting'"
+# Its slot is free again only when no change that is still to be published names it.
+REMOVE = """
+DELETE FROM segment WHERE organization_id = %(organization_id)s AND segment_id = %(segment_id)s AND state = 'deleting'
+AND NOT EXISTS (
+    SELECT FROM outbox WHERE organization_id = %(organization_id)s AND CASE WHEN length(entered) > %(slot)s / 8
+    THEN get_bit(entered, %(slot)s) = 1 OR get_bit("left", %(slot)s) = 1 ELSE false END)
+"""
 REMOVE_LIST = "DELETE FROM static_member WHERE organization_id = %s AND segment_id = %s"
 
 
@@ -112,5 +118,5 @@ class Backfill(Listener):
                 known = {"organization_id": organization_id, "slot": slot, "at_once": AT_ONCE}
                 if connection.execute(CLEAR, known).rowcount == 0:
                     connection.execute(REMOVE_LIST, [organization_id, segment_id])
-                    connection.execute(REMOVE, [organization_id, segment_id])
+                    connection.execute(REMOVE, known | {"segment_id": segment_id})
                     return

@@ -65,6 +65,7 @@ FORGET_MAIL = """
 UPDATE message SET customer_id = 'erased:' || message_id, email = NULL, variables = NULL
 WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
 """
+FORGET_MAIL_DAYS = "DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 FORGET_LISTS = "DELETE FROM static_member WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 MARK_DIRTY = """
 INSERT INTO customer (organization_id, customer_id) VALUES (%(organization_id)s, %(root)s) ON CONFLICT DO NOTHING;
@@ -157,5 +158,5 @@ def _erase(connection: Connection, organization_id: str, ids: set[str], root: st
     for name in ids:
         connection.execute(NOTE_ERASURE, [organization_id, digest(organization_id, name), at])
     known = {"organization_id": organization_id, "root": root, "at": at}
-    for statement in (ANONYMIZE, FORGET_MAIL, FORGET_LISTS, ADD_DIRTY):
+    for statement in (ANONYMIZE, FORGET_MAIL, FORGET_MAIL_DAYS, FORGET_LISTS, ADD_DIRTY):
         connection.execute(statement, known)

@@ -98,7 +98,7 @@ class Lane(Service):
             log.info("offsets.not_mine", lane=self.number)
         except KafkaError as error:
             log.warning("offsets.not_committed", lane=self.number, why=str(error))
-        for partition in found:
+        for partition in found.keys() & self.consumer.assignment():
             end = self.consumer.highwater(partition)
             if end is not None:
                 lag = end - found[partition][-1].offset - 1

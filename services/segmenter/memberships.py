@@ -33,7 +33,7 @@ INSERT INTO flip (organization_id, due_at, customer_id)
 SELECT organization_id, scheduled_at, customer_id FROM moved WHERE is_sooner ON CONFLICT DO NOTHING
 """
 COPY_OUTBOX = 'COPY outbox (organization_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)'
-OUTBOX_TYPES = ["text", "text", "timestamptz", "text", "text[]", "text[]"]
+OUTBOX_TYPES = ["text", "text", "timestamptz", "text", "bytea", "bytea"]
 # Locks the counters in the order of their ids, so that two lanes never wait in a ring; last, so that they wait little.
 COUNT = """
 WITH delta AS (SELECT * FROM unnest(%s::text[], %s::bigint[]) AS d (segment_id, n)),
@@ -50,7 +50,7 @@ WHERE t.organization_id = %s
 
 Bits = npt.NDArray[np.bool_]
 Instants = npt.NDArray[np.int64]
-OutboxRow = tuple[str, str, datetime, str, list[str], list[str]]
+OutboxRow = tuple[str, str, datetime, str, bytes, bytes]
 
 
 @dataclass
@@ -136,19 +136,13 @@ def depart(connection: Connection, program: Program, customer_ids: list[str], no
         "DELETE FROM customer WHERE organization_id = %s AND customer_id = ANY(%s) RETURNING customer_id, memberships",
         [program.organization_id, sorted(customer_ids)],
     ).fetchall()
-    rows: list[OutboxRow] = []
-    for customer_id, stored in gone:
-        left = [
-            name
-            for slot, name in program.segment_ids.items()
-            if slot // 8 < len(stored) and stored[slot // 8] >> slot % 8 & 1
-        ]
-        if left:
-            rows.append((program.organization_id, customer_id, now, "event", [], left))
-        moves.left += len(left)
-        for name in left:
-            moves.count(program.organization_id, name, -1)
-    copy(connection, COPY_OUTBOX, OUTBOX_TYPES, rows)
+    if not gone:
+        return
+    stored = b"".join(bits[: program.width].ljust(program.width, b"\0") for _, bits in gone)
+    packed = np.frombuffer(stored, np.uint8).reshape(len(gone), program.width)
+    left = np.unpackbits(packed, axis=1, bitorder="little").astype(np.bool_) & program.mask
+    _publish(connection, program, [row[0] for row in gone], left, np.zeros_like(left), now, "event")
+    moves.add(program, left, np.zeros_like(left))
 
 
 def _read_lists(connection: Connection, program: Program, customers: Customers, desired: Bits) -> None:
@@ -190,15 +184,22 @@ def _write(
 def _publish(  # noqa: PLR0917 - what changed, from what to what, when and why
     connection: Connection, program: Program, ids: list[str], change: Bits, desired: Bits, now: datetime, cause: str
 ) -> None:
-    """A row of the outbox for each customer and cause; `entered` and `left` hold segment ids."""
-    names, causes = program.segment_ids, program.causes
-    rows: list[OutboxRow] = []
-    for customer_id, changed, after in zip(ids, change, desired, strict=True):
-        by_cause: dict[str, tuple[list[str], list[str]]] = {}
-        for slot in np.flatnonzero(changed).tolist():
-            entered, left = by_cause.setdefault(causes.get(slot, cause), ([], []))
-            (entered if after[slot] else left).append(names[slot])
-        rows += [
-            (program.organization_id, customer_id, now, why, entered, left) for why, (entered, left) in by_cause.items()
-        ]
-    copy(connection, COPY_OUTBOX, OUTBOX_TYPES, rows)
+    """A row of the outbox for each customer and cause."""
+    filling = np.zeros(change.shape[1], np.bool_)
+    parts: list[tuple[str, Bits]] = []
+    for why in set(program.causes.values()):
+        mine = np.zeros_like(filling)
+        mine[[slot for slot, name in program.causes.items() if name == why]] = True
+        filling |= mine
+        parts.append((why, change & mine))
+    parts.append((cause, change & ~filling))
+    for why, moved in parts:
+        who = np.flatnonzero(moved.any(axis=1))
+        if who.size:
+            entered = np.packbits(moved[who] & desired[who], axis=1, bitorder="little")
+            left = np.packbits(moved[who] & ~desired[who], axis=1, bitorder="little")
+            rows = [
+                (program.organization_id, ids[row], now, why, entered[n].tobytes(), left[n].tobytes())
+                for n, row in enumerate(who.tolist())
+            ]
+            copy(connection, COPY_OUTBOX, OUTBOX_TYPES, rows)

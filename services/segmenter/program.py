@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from services.segmenter.staging import Connection
 from shared.domain.criteria import Criteria, Leaf, parse
 from shared.errors import InvalidError
@@ -67,6 +70,13 @@ class Program:
     def static_slots(self) -> dict[str, int]:
         """Of static segments, by id."""
         return {segment.segment_id: segment.slot for segment in self.segments if segment.criteria is None}
+
+    @cached_property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which bits of a customer's memberships are segments'."""
+        bits = np.zeros(self.width * 8, np.bool_)
+        bits[[segment.slot for segment in self.segments]] = True
+        return bits
 
     @cached_property
     def segment_ids(self) -> dict[int, str]:

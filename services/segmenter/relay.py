@@ -12,26 +12,25 @@ from kafka.errors import KafkaError
 
 from services.segmenter.listener import Listener
 from services.segmenter.memberships import OUTBOX_CHANNEL
-from services.segmenter.staging import Connection
+from services.segmenter.staging import Connection, copy
 from shared.domain.event_types import SegmentChangeData
-from shared.domain.events import SegmentEntered, SegmentLeft
+from shared.domain.events import SegmentEntered, SegmentLeft, kafka_key
 from shared.kafka import Topic, discard, producer
 
 LEADER = "SELECT pg_try_advisory_lock(hashtextextended('regulars relay', 0))"
 CHANGES = """
-SELECT o.organization_id, o.outbox_id, o.customer_id, o.at, o.cause, o.entered, o."left",
-       (SELECT coalesce(jsonb_object_agg(s.segment_id, s.name), '{}') FROM segment s
-        WHERE s.organization_id = o.organization_id AND s.segment_id = ANY (o.entered || o."left"))
-FROM outbox o ORDER BY o.outbox_id LIMIT %s
+SELECT organization_id, outbox_id, customer_id, at, cause, entered, "left" FROM outbox
+ORDER BY outbox_id LIMIT %s
 """
-# What Kafka has acknowledged becomes history.
+# Segments by slot; a deleted one keeps its slot until nothing in the outbox names it.
+SEGMENTS = "SELECT organization_id, slot, segment_id, name FROM segment WHERE organization_id = ANY(%s)"
+# What Kafka has acknowledged becomes history, with the segments' ids.
+HISTORY = """
+COPY segment_change (organization_id, outbox_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)
+"""
+HISTORY_TYPES = ["text", "int8", "text", "timestamptz", "text", "text[]", "text[]"]
 PUBLISHED = """
-WITH gone AS (
-    DELETE FROM outbox WHERE (organization_id, outbox_id) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))
-    RETURNING *
-)
-INSERT INTO segment_change (organization_id, outbox_id, customer_id, at, cause, entered, "left")
-SELECT organization_id, outbox_id, customer_id, at, cause, entered, "left" FROM gone ON CONFLICT DO NOTHING
+DELETE FROM outbox WHERE (organization_id, outbox_id) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))
 """
 LETTERS = """
 SELECT organization_id, topic, partition, "offset", key, value, reason, message FROM dead_letter
@@ -42,6 +41,9 @@ UPDATE dead_letter SET published_at = now()
 WHERE (organization_id, topic, partition, "offset")
    IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[]))
 """
+Message = tuple[bytes | None, bytes, list[tuple[str, bytes]]]
+"""key, value, headers"""
+
 AT_ONCE = 1_000
 AGAIN = 1.0
 
@@ -67,7 +69,7 @@ class Relay(Listener):
         if self.producer is not None:
             discard(self.producer)
 
-    def _send(self, topic: Topic, messages: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
+    def _send(self, topic: Topic, messages: list[Message]) -> None:
         if self.producer is None:
             self.producer = producer(self.settings, linger_ms=2)
         name = topic.on(self.settings)
@@ -82,34 +84,48 @@ class Relay(Listener):
 
     def _publish_changes(self, connection: Connection) -> int:
         rows = connection.execute(CHANGES, [AT_ONCE]).fetchall()
-        messages: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]] = []
-        for organization_id, outbox_id, customer_id, at, cause, entered, left, names in rows:
-            key = f"{organization_id}/{customer_id}".encode()
-            for kind, word, ids in ((SegmentLeft, "left", left), (SegmentEntered, "entered", entered)):
-                for segment_id in ids:
+        if not rows:
+            return 0
+        segments = {
+            (organization_id, slot): (segment_id, name)
+            for organization_id, slot, segment_id, name in connection.execute(
+                SEGMENTS, [list({row[0] for row in rows})]
+            )
+        }
+        messages: list[Message] = []
+        history = []
+        for organization_id, outbox_id, customer_id, at, cause, entered, left in rows:
+            ids: dict[str, list[str]] = {"left": [], "entered": []}
+            for kind, word, bits in ((SegmentLeft, "left", left), (SegmentEntered, "entered", entered)):
+                for slot in slots(bits):
+                    segment_id, name = segments[organization_id, slot]
+                    ids[word].append(segment_id)
+                    data = SegmentChangeData(
+                        organization_id=organization_id,
+                        customer_id=customer_id,
+                        segment_id=segment_id,
+                        segment_name=name,
+                        cause=cause,
+                        at=at,
+                    )
                     event = kind(
                         specversion="1.0",
                         id=f"{outbox_id}-{word}-{segment_id}",
                         source=f"/{organization_id}/segmenter",
                         time=at,
-                        data=SegmentChangeData(
-                            organization_id=organization_id,
-                            customer_id=customer_id,
-                            segment_id=segment_id,
-                            segment_name=names.get(segment_id, segment_id),
-                            cause=cause,
-                            at=at,
-                        ),
+                        data=data,
                     )
-                    messages.append((key, msgspec.json.encode(event), []))
-        if rows:
-            self._send(Topic.SEGMENTS, messages)
+                    messages.append((kafka_key(event), msgspec.json.encode(event), []))
+            history.append((organization_id, outbox_id, customer_id, at, cause, ids["entered"], ids["left"]))
+        self._send(Topic.SEGMENTS, messages)
+        with connection.transaction():
+            copy(connection, HISTORY, HISTORY_TYPES, history)
             connection.execute(PUBLISHED, [[row[0] for row in rows], [row[1] for row in rows]])
         return len(rows)
 
     def _publish_letters(self, connection: Connection) -> int:
         rows = connection.execute(LETTERS, [AT_ONCE]).fetchall()
-        messages: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]] = []
+        messages: list[Message] = []
         for _, topic, partition, offset, key, value, reason, message in rows:
             named = {"topic": topic, "partition": partition, "offset": offset, "reason": reason, "message": message}
             messages.append((key, value, [(name, str(given).encode()) for name, given in named.items()]))
@@ -117,3 +133,8 @@ class Relay(Listener):
             self._send(Topic.DEAD_LETTERS, messages)
             connection.execute(LETTERS_PUBLISHED, [[row[n] for row in rows] for n in range(4)])
         return len(rows)
+
+
+def slots(bits: bytes) -> list[int]:
+    """The bits that are set."""
+    return [slot for slot in range(len(bits) * 8) if bits[slot // 8] >> slot % 8 & 1]

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from services.segmenter.batch import Batches, process_or_split
+from services.segmenter.relay import slots
 from tests.till import NOW, Event, event, records, redeemed, refund, sale, upserted, void
 
 DAY = timedelta(days=1)
@@ -36,9 +37,12 @@ def members(batches: Batches, segment_id: str) -> set[str]:
 
 
 def changes(batches: Batches) -> list[tuple[Any, ...]]:
-    return batches.connection.execute(
-        'SELECT customer_id, cause, entered, "left" FROM outbox ORDER BY outbox_id'
-    ).fetchall()
+    names = dict(batches.connection.execute("SELECT slot, segment_id FROM segment").fetchall())
+    rows = batches.connection.execute('SELECT customer_id, cause, entered, "left" FROM outbox ORDER BY outbox_id')
+    return [
+        (who, why, [names[n] for n in slots(entered)], [names[n] for n in slots(left)])
+        for who, why, entered, left in rows
+    ]
 
 
 def letters(batches: Batches) -> list[tuple[str, str]]:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Identity, Index, Integer, Table, Text, UniqueConstraint, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
@@ -46,8 +58,8 @@ outbox = Table(
     required("customer_id", Id),
     required("at", Instant),
     required("cause", Text, comment="event, time, backfill or edit"),
-    required("entered", ARRAY(Id), comment="segment ids"),
-    required("left", ARRAY(Id), comment="segment ids"),
+    required("entered", LargeBinary, comment="bit n: the segment of slot n"),
+    required("left", LargeBinary, comment="bit n: the segment of slot n"),
     comment="Membership changes not yet published; a row moves to segment_change when Kafka has it.",
 )
 
@@ -59,8 +71,8 @@ segment_change = Table(
     required("customer_id", Id),
     required("at", Instant),
     required("cause", Text),
-    required("entered", ARRAY(Id)),
-    required("left", ARRAY(Id)),
+    required("entered", ARRAY(Id), comment="segment ids"),
+    required("left", ARRAY(Id), comment="segment ids"),
     Index("segment_change_customer_idx", "organization_id", "customer_id", "at"),
     comment="History of memberships.",
 )

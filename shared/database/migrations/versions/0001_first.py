@@ -384,8 +384,8 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.Text(collation="C"), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("cause", sa.Text(), nullable=False, comment="event, time, backfill or edit"),
-        sa.Column("entered", postgresql.ARRAY(sa.Text(collation="C")), nullable=False, comment="segment ids"),
-        sa.Column("left", postgresql.ARRAY(sa.Text(collation="C")), nullable=False, comment="segment ids"),
+        sa.Column("entered", sa.LargeBinary(), nullable=False, comment="bit n: the segment of slot n"),
+        sa.Column("left", sa.LargeBinary(), nullable=False, comment="bit n: the segment of slot n"),
         sa.PrimaryKeyConstraint("organization_id", "outbox_id", name=op.f("outbox_pkey")),
         comment="Membership changes not yet published; a row moves to segment_change when Kafka has it.",
     )
@@ -421,8 +421,8 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.Text(collation="C"), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("cause", sa.Text(), nullable=False),
-        sa.Column("entered", postgresql.ARRAY(sa.Text(collation="C")), nullable=False),
-        sa.Column("left", postgresql.ARRAY(sa.Text(collation="C")), nullable=False),
+        sa.Column("entered", postgresql.ARRAY(sa.Text(collation="C")), nullable=False, comment="segment ids"),
+        sa.Column("left", postgresql.ARRAY(sa.Text(collation="C")), nullable=False, comment="segment ids"),
         sa.PrimaryKeyConstraint("organization_id", "outbox_id", name=op.f("segment_change_pkey")),
         comment="History of memberships.",
     )
