@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from services.admin import customer_events
-from shared.database.tables import ledger, outbox, segment_change
+from shared.database.tables import ledger, segment_change
 from shared.kafka import Topic
 from shared.settings import AdminSettings
 from tests.admin import Api, running
@@ -301,7 +301,7 @@ def test_the_timeline_is_newest_first_and_pages(api: Api) -> None:
         api.insert(ledger, organization_id="demo", customer_id="c-1", occurred_at=AT.replace(hour=number), **sale)
     move = {"organization_id": "demo", "customer_id": "c-1", "cause": "event"}
     api.insert(segment_change, **move, outbox_id=7, at=AT.replace(hour=2), entered=["vip", "new"], left=[])
-    api.insert(outbox, **move, at=AT.replace(hour=3), entered=[], left=["new"])
+    api.insert(segment_change, **move, outbox_id=8, at=AT.replace(hour=3), entered=[], left=["new"])
     api.add_message(
         "spring",
         "c-1",
