@@ -19,7 +19,7 @@ from shared.errors import RegularsError, SetupError
 from shared.kafka import create_topics
 from shared.settings import Settings, load
 
-START_SECONDS = 120.0
+START_SECONDS = 180.0
 TRIES = 3  # a part that ended so often before it ever worked will not start by patience
 SET_UP_WRONG = 2  # how our commands end when the settings or the machine stand in the way: that does not pass
 POLL_SECONDS = 0.05
