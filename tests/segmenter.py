@@ -6,7 +6,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from services.local import ports, probes
 from services.local.program import Program
+from shared.clock import utc_now
 from shared.database.engine import connect
 from shared.domain.events import topic_of
 from shared.kafka import Topic, create_topics, producer
@@ -40,6 +40,7 @@ CRITERIA: dict[str, Criteria] = {
     "silent": {"not": {"field": "marketing_consent", "op": "is", "value": True}},
     "users": {"field": "coupon_redemptions", "op": "gt", "value": 2},
 }
+COUNTED = "SELECT count(*) FROM ledger"
 WAITING = """
 SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM dead_letter WHERE published_at IS NULL)
      + (SELECT count(*) FROM flip WHERE due_at <= now())
@@ -89,6 +90,14 @@ class Segmenter:
         with connect(self.settings.database, autocommit=True) as connection:
             eventually(lambda: self.lag() == 0, deadline, 0.1)
             eventually(lambda: connection.execute(WAITING).fetchone() == (0,), deadline, 0.1)
+
+    def count_on(self, events: int, deadline: float = 90) -> None:
+        """Return once so many more events stand in the ledger."""
+        with connect(self.settings.database, autocommit=True) as connection:
+            before = connection.execute(COUNTED).fetchone() or (0,)
+            eventually(
+                lambda: (connection.execute(COUNTED).fetchone() or (0,))[0] >= before[0] + events, deadline, 0.002
+            )
 
     def lag(self) -> int:
         """Records whose offsets are not committed."""
@@ -155,9 +164,13 @@ def consume(settings: SegmenterSettings, topic: Topic) -> list[ConsumerRecord]:
 
 
 def assert_right(
-    settings: SegmenterSettings, events: Sequence[Event | bytes | None], places: list[Place], now: datetime
+    settings: SegmenterSettings,
+    events: Sequence[Event | bytes | None],
+    places: list[Place],
+    criteria: dict[str, Criteria] | None = None,
 ) -> None:
     """Customers, memberships, dead letters and all that was told are what the model makes of the events."""
+    now = utc_now()
     model = Model({"demo": "USD"}, now)
     codes = model.take_all(b"" if event is None else event for event in events)
     with connect(settings.database, autocommit=True) as connection:
@@ -166,7 +179,7 @@ def assert_right(
             settings, connection, {place: code for place, code in zip(places, codes, strict=True) if code}
         )
         members = memberships(connection)
-        assert members == {name: model.members("demo", tree, now) for name, tree in CRITERIA.items()}
+        assert members == {name: model.members("demo", tree, now) for name, tree in (criteria or CRITERIA).items()}
         assert replayed(settings) == {(name, each) for name, found in members.items() for each in found}
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from shared.clock import utc_now
-from shared.database.engine import connect
 from shared.settings import SegmenterSettings
 from tests.segmenter import Segmenter, assert_right, organize, publish
 from tests.stack import eventually
@@ -19,12 +21,13 @@ from tests.traffic import Traffic
 pytestmark = pytest.mark.faults
 Settings = Callable[..., Any]
 EVENTS = 20_000
+FEW = 3_000
 
 
-@pytest.fixture
-def segmenter(settings: Settings, tmp_path: Path) -> Iterator[Segmenter]:
-    made = Segmenter(settings(SegmenterSettings), tmp_path, REGULARS_BATCH_EVENTS="400")
-    organize(made.settings)
+@contextmanager
+def of_its_own(settings: SegmenterSettings, folder: Path, **environment: str) -> Iterator[Segmenter]:
+    folder.mkdir(exist_ok=True)
+    made = Segmenter(settings, folder, REGULARS_BATCH_EVENTS="400", **environment)
     try:
         yield made
     finally:
@@ -32,21 +35,59 @@ def segmenter(settings: Settings, tmp_path: Path) -> Iterator[Segmenter]:
         print(made.log.read_text()[-6000:])  # noqa: T201 - shown when the test fails
 
 
-def counted(segmenter: Segmenter) -> int:
-    with connect(segmenter.settings.database, autocommit=True) as connection:
-        row = connection.execute("SELECT count(*) FROM ledger").fetchone()
-    return int(row[0]) if row else 0
+@pytest.fixture
+def chosen(settings: Settings) -> SegmenterSettings:
+    made: SegmenterSettings = settings(SegmenterSettings)
+    organize(made)
+    return made
+
+
+@pytest.fixture
+def segmenter(chosen: SegmenterSettings, tmp_path: Path) -> Iterator[Segmenter]:
+    with of_its_own(chosen, tmp_path / "one") as made:
+        yield made
 
 
 def test_killed_again_and_again_it_counts_each_event_once(segmenter: Segmenter) -> None:
-    chance, now = random.Random(7), utc_now()
-    events = Traffic(7, EVENTS, now).events(EVENTS)
+    chance = random.Random(7)
+    events = Traffic(7, EVENTS, utc_now()).events(EVENTS)
     places = publish(segmenter.settings, events)
     for _ in range(4):
         segmenter.start()
-        enough = counted(segmenter) + chance.randrange(1, 2_500)
-        eventually(lambda least=enough: counted(segmenter) >= least, 60, 0.001)
+        segmenter.count_on(chance.randrange(1, 2_500))
         segmenter.kill()
     segmenter.start()
     segmenter.wait_until_drained()
-    assert_right(segmenter.settings, events, places, utc_now())
+    assert_right(segmenter.settings, events, places)
+
+
+def test_a_second_process_shares_the_work_and_takes_it_over(segmenter: Segmenter, tmp_path: Path) -> None:
+    traffic = Traffic(8, FEW, utc_now())
+    events = traffic.events(FEW)
+    with of_its_own(segmenter.settings, tmp_path / "two", REGULARS_INSTANCE="segmenter-1") as second:
+        places = publish(segmenter.settings, events[: FEW // 2])
+        segmenter.start()
+        segmenter.count_on(1)
+        second.start()
+        eventually(lambda: second.why_not_ready() is None, 60)
+        assert segmenter.is_running()
+        segmenter.kill()
+        places += publish(segmenter.settings, events[FEW // 2 :])
+        second.wait_until_drained()
+        assert second.is_running()
+        assert_right(segmenter.settings, events, places)
+
+
+def test_connections_that_are_cut_lose_and_double_nothing(segmenter: Segmenter, database_server: str) -> None:
+    events = Traffic(9, FEW, utc_now()).events(FEW)
+    segmenter.start()
+    places = []
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    with psycopg.connect(database_server, autocommit=True) as server:
+        for part in range(0, len(events), len(events) // 5 + 1):
+            places += publish(segmenter.settings, events[part : part + len(events) // 5 + 1])
+            segmenter.count_on(1)
+            server.execute(cut, [make_url(segmenter.settings.database).database])
+    segmenter.wait_until_drained()
+    assert segmenter.is_running()
+    assert_right(segmenter.settings, events, places)

@@ -1,0 +1,46 @@
+"""A bad deploy must not empty the stream into the dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.clock import utc_now
+from shared.settings import SegmenterSettings
+from tests.segmenter import Segmenter, assert_right, organize, publish
+from tests.stack import eventually
+from tests.till import Event
+from tests.traffic import Traffic
+
+pytestmark = pytest.mark.faults
+Settings = Callable[..., Any]
+LANES = 1  # a lane judges for itself
+
+
+def test_when_too_many_fail_it_stops_says_why_and_goes_on_when_told(settings: Settings, tmp_path: Path) -> None:
+    chosen = settings(SegmenterSettings, partitions=1)
+    organize(chosen)
+    segmenter = Segmenter(chosen, tmp_path, REGULARS_LANES="1", REGULARS_DEAD_LETTER_WINDOW="200")
+    good = [each for each in Traffic(3, 300, utc_now()).events(300) if isinstance(each, dict)]
+    bad: list[Event | bytes | None] = [b"from a bad deploy"] * 1_000
+    try:
+        segmenter.start()
+        events: list[Event | bytes | None] = [*good]
+        places = publish(chosen, good)
+        segmenter.wait_until_drained()
+        places += publish(chosen, bad)
+        why = eventually(lambda: (said := segmenter.why_not_ready()) and "refused" in said and said, 60)
+        assert "REGULARS_DEAD_LETTER_SHARE=1" in why
+        assert segmenter.is_running()
+        assert segmenter.lag() > 0, "what was refused for its number stays in Kafka"
+        segmenter.kill()
+        segmenter.start(REGULARS_DEAD_LETTER_SHARE="1")
+        segmenter.wait_until_drained()
+        assert segmenter.why_not_ready() is None
+        assert_right(chosen, events + bad, places)
+    finally:
+        segmenter.kill()
+        print(segmenter.log.read_text()[-6000:])  # noqa: T201 - shown when the test fails
