@@ -23,9 +23,7 @@ def configure(settings: Settings, service: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: Processor = (
-        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
-    )
+    last: Processor = structlog.processors.JSONRenderer() if settings.log_format == "json" else _console()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -49,6 +47,11 @@ def configure(settings: Settings, service: str) -> None:
     for name in QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _console() -> Processor:
+    """For people; without the values of local variables, among which keys may be."""
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
 def logger(name: str) -> Any:
