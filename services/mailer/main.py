@@ -24,4 +24,5 @@ def run(settings: MailerSettings) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = faust.Worker(app, loop=loop, quiet=True, redirect_stdouts=False, override_logging=False)
+    worker.spinner = None  # it would draw on stdout, which belongs to nobody here
     worker.execute_from_commandline()
