@@ -33,10 +33,13 @@ def api(settings: Callable[..., Any], tmp_path: Path) -> Iterator[Api]:
             [sys.executable, "-m", "services.cli", "segmenter"], env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            # It counts once its partitions are assigned; what was published before is waiting there.
-            eventually(
-                lambda: api("POST", "/customers", {"customer_id": "first"}, Idempotency_Key="k").status_code == 201
-            )
+
+            def counts() -> bool:
+                assert segmenter.poll() is None, Path(log.name).read_text()
+                return api("POST", "/customers", {"customer_id": "first"}, Idempotency_Key="k").status_code == 201
+
+            # From when its partitions are assigned; what was published before is waiting there.
+            eventually(counts, deadline=90)
             yield api
         finally:
             segmenter.terminate()
