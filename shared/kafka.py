@@ -12,6 +12,9 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from shared.settings import Settings
 
+# Bytes: a dead letter is as large as any record that the other topics take, and its reason beside it.
+LARGEST_LETTER = 4_194_304
+
 
 class Topic(StrEnum):
     """Every topic, by its published name."""
@@ -34,9 +37,14 @@ def create_topics(settings: Settings) -> None:
     try:
         present = set(admin.list_topics())
         missing = [
-            NewTopic(name=name, num_partitions=settings.partitions, replication_factor=settings.replication)
-            for name in (topic.on(settings) for topic in Topic)
-            if name not in present
+            NewTopic(
+                name=topic.on(settings),
+                num_partitions=settings.partitions,
+                replication_factor=settings.replication,
+                topic_configs={"max.message.bytes": str(LARGEST_LETTER)} if topic is Topic.DEAD_LETTERS else {},
+            )
+            for topic in Topic
+            if topic.on(settings) not in present
         ]
         if missing:
             admin.create_topics(missing)

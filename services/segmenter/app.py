@@ -47,6 +47,6 @@ class Segmenter:
         for lane in self.lanes:
             if lane.stopped_because:
                 return lane.stopped_because
-            if lane.consumer is None or not lane.consumer.assignment():
-                return f"lane {lane.number} has no partitions yet"
+            if not lane.has_joined:
+                return f"lane {lane.number} has not joined the consumer group yet"
         return None

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from mode import Service
@@ -33,7 +34,7 @@ TOPICS = (Topic.SALES, Topic.COUPONS, Topic.CUSTOMERS, Topic.MAIL)
 LONGEST_BATCH_MS = 3_600_000  # the database may be away for that long before the group gives the partitions away
 
 
-class Lane(Service):
+class Lane(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
     """Takes batches from Kafka, has them counted, then commits their offsets."""
 
     def __init__(self, settings: SegmenterSettings, number: int) -> None:
@@ -41,13 +42,13 @@ class Lane(Service):
         self.settings = settings
         self.number = number
         self.stopped_because: str | None = None
+        self.has_joined = False
         self.worker = Worker(settings)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{number}")
         self.consumer: AIOKafkaConsumer | None = None
 
     async def on_start(self) -> None:
         self.consumer = AIOKafkaConsumer(
-            *(topic.on(self.settings) for topic in TOPICS),
             bootstrap_servers=self.settings.kafka,
             group_id=f"{self.settings.topic_prefix}segmenter",
             group_instance_id=f"{self.settings.instance}-{self.number}",
@@ -61,7 +62,16 @@ class Lane(Service):
             fetch_max_wait_ms=250,
             max_partition_fetch_bytes=1_048_576,
         )
+        self.consumer.subscribe([topic.on(self.settings) for topic in TOPICS], listener=self)
         await self.consumer.start()
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Nothing to do: what is repeated elsewhere is known to the ledger."""
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Part of the group from here on, be it with no partition for now."""
+        self.has_joined = True
+        log.info("lane.assigned", lane=self.number, partitions=len(assigned))
 
     async def on_stop(self) -> None:
         self.worker.stop.set()

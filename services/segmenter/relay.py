@@ -15,7 +15,7 @@ from services.segmenter.memberships import OUTBOX_CHANNEL
 from services.segmenter.staging import Connection, copy
 from shared.domain.event_types import SegmentChangeData
 from shared.domain.events import SegmentEntered, SegmentLeft, kafka_key
-from shared.kafka import Topic, discard, producer
+from shared.kafka import LARGEST_LETTER, Topic, discard, producer
 
 LEADER = "SELECT pg_try_advisory_lock(hashtextextended('regulars relay', 0))"
 CHANGES = """
@@ -45,6 +45,7 @@ Message = tuple[bytes | None, bytes, list[tuple[str, bytes]]]
 """key, value, headers"""
 
 AT_ONCE = 1_000
+LETTERS_AT_ONCE = 50  # of up to 2 MB each
 AGAIN = 1.0
 
 
@@ -59,7 +60,7 @@ class Relay(Listener):
             return AGAIN
         while not self.ending.is_set():
             changes, letters = self._publish_changes(connection), self._publish_letters(connection)
-            if max(changes, letters) < AT_ONCE:
+            if changes < AT_ONCE and letters < LETTERS_AT_ONCE:
                 break
         # Session locks count: one call, one release.
         connection.execute("SELECT pg_advisory_unlock(hashtextextended('regulars relay', 0))")
@@ -71,7 +72,7 @@ class Relay(Listener):
 
     def _send(self, topic: Topic, messages: list[Message]) -> None:
         if self.producer is None:
-            self.producer = producer(self.settings, linger_ms=2)
+            self.producer = producer(self.settings, linger_ms=2, max_request_size=LARGEST_LETTER)
         name = topic.on(self.settings)
         try:
             sent = [self.producer.send(name, key=key, value=value, headers=headers) for key, value, headers in messages]
@@ -124,7 +125,7 @@ class Relay(Listener):
         return len(rows)
 
     def _publish_letters(self, connection: Connection) -> int:
-        rows = connection.execute(LETTERS, [AT_ONCE]).fetchall()
+        rows = connection.execute(LETTERS, [LETTERS_AT_ONCE]).fetchall()
         messages: list[Message] = []
         for _, topic, partition, offset, key, value, reason, message in rows:
             named = {"topic": topic, "partition": partition, "offset": offset, "reason": reason, "message": message}

@@ -14,7 +14,7 @@ from shared.database.tables import dead_letter
 from shared.kafka import producer
 from shared.settings import Settings
 
-AT_ONCE = 500
+AT_ONCE = 50  # of up to 2 MB each
 Progress = Callable[[int], None]
 
 
