@@ -18,7 +18,7 @@ LOCAL = "local"
 ORGANIZATION = "demo"
 SERVICES = ("ingest", "segmenter", "mailer", "admin")
 PROBE_SECONDS = 5.0
-USUAL_PORTS = MappingProxyType({"ingest": 8010, "admin": 8020, "sandbox": 8030, "kafka": 9092, "database": 5432})
+USUAL_PORTS = MappingProxyType({"ingest": 8010, "admin": 8020, "sandbox": 8030})
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,9 @@ def decide(options: Options, secrets: Secrets) -> Plan:
     return Plan(
         options,
         secrets,
-        kafka_port=_inner_port("kafka"),
-        database_port=_inner_port("database"),
+        # Free ones, not the usual ones: two installations that start at once must never share a broker.
+        kafka_port=ports.free(),
+        database_port=ports.free(),
         service_ports=chosen,
         metrics_ports={name: ports.free() for name in SERVICES},
     )
@@ -159,9 +160,3 @@ def _service_port(name: str, asked: int) -> int:
             f"Port {asked} for {name} is taken by another program. Give --{name}-port N, 0 for a free one."
         )
     return asked
-
-
-def _inner_port(name: str) -> int:
-    """The usual port where it is free: nobody outside relies on this one."""
-    usual = USUAL_PORTS[name]
-    return usual if ports.is_free(usual) else ports.free()

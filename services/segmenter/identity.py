@@ -67,6 +67,11 @@ WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
 """
 FORGET_MAIL_DAYS = "DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 FORGET_LISTS = "DELETE FROM static_member WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
+# The audit log keeps what was done, and no longer to whom.
+FORGET_EDITS = """
+UPDATE audit_log SET subject = 'customer:erased', detail = '{}'
+WHERE organization_id = %(organization_id)s AND subject = 'customer:' || %(root)s
+"""
 MARK_DIRTY = """
 INSERT INTO customer (organization_id, customer_id) VALUES (%(organization_id)s, %(root)s) ON CONFLICT DO NOTHING;
 """
@@ -158,5 +163,5 @@ def _erase(connection: Connection, organization_id: str, ids: set[str], root: st
     for name in ids:
         connection.execute(NOTE_ERASURE, [organization_id, digest(organization_id, name), at])
     known = {"organization_id": organization_id, "root": root, "at": at}
-    for statement in (ANONYMIZE, FORGET_MAIL, FORGET_MAIL_DAYS, FORGET_LISTS, ADD_DIRTY):
+    for statement in (ANONYMIZE, FORGET_MAIL, FORGET_MAIL_DAYS, FORGET_LISTS, FORGET_EDITS, ADD_DIRTY):
         connection.execute(statement, known)

@@ -92,7 +92,7 @@ mail_slot = Table(
     required("last_on", Date, comment="the customer's local day on which they last had a marketing mail"),
     Column("previous_on", Date, comment="the one before, given back when that mail fails"),
     required("message_id", Uuid, comment="which mail took the day"),
-    comment="One row a customer: whoever moves it forward may send, so no two mailers fill the same day, week or month.",
+    comment="One row a customer: whoever moves it forward may send, so no two mailers fill the same period.",
 )
 
 mail_rate = Table(

@@ -360,7 +360,7 @@ def upgrade() -> None:
         sa.Column("previous_on", sa.Date(), nullable=True, comment="the one before, given back when that mail fails"),
         sa.Column("message_id", sa.Uuid(), nullable=False, comment="which mail took the day"),
         sa.PrimaryKeyConstraint("organization_id", "customer_id", name=op.f("mail_slot_pkey")),
-        comment="One row a customer: whoever moves it forward may send, so no two mailers fill the same day, week or month.",
+        comment="One row a customer: whoever moves it forward may send, so no two mailers fill the same period.",
     )
     op.create_table(
         "organization",
