@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from shared.clock import utc_now
 from shared.settings import SegmenterSettings
-from tests.segmenter import Segmenter, assert_right, organize, publish
+from tests.segmenter import Segmenter, assert_right, of_its_own, organize, publish
 from tests.stack import eventually
 from tests.traffic import Traffic
 
@@ -22,17 +21,6 @@ pytestmark = pytest.mark.faults
 Settings = Callable[..., Any]
 EVENTS = 20_000
 FEW = 3_000
-
-
-@contextmanager
-def of_its_own(settings: SegmenterSettings, folder: Path, **environment: str) -> Iterator[Segmenter]:
-    folder.mkdir(exist_ok=True)
-    made = Segmenter(settings, folder, REGULARS_BATCH_EVENTS="400", **environment)
-    try:
-        yield made
-    finally:
-        made.kill()
-        print(made.log.read_text()[-6000:])  # noqa: T201 - shown when the test fails
 
 
 @pytest.fixture

@@ -10,23 +10,21 @@ import pytest
 
 from shared.clock import utc_now
 from shared.settings import SegmenterSettings
-from tests.segmenter import Segmenter, assert_right, organize, publish
+from tests.segmenter import assert_right, of_its_own, organize, publish
 from tests.stack import eventually
 from tests.till import Event
 from tests.traffic import Traffic
 
 pytestmark = pytest.mark.faults
 Settings = Callable[..., Any]
-LANES = 1  # a lane judges for itself
 
 
 def test_when_too_many_fail_it_stops_says_why_and_goes_on_when_told(settings: Settings, tmp_path: Path) -> None:
     chosen = settings(SegmenterSettings, partitions=1)
     organize(chosen)
-    segmenter = Segmenter(chosen, tmp_path, REGULARS_LANES="1", REGULARS_DEAD_LETTER_WINDOW="200")
     good = [each for each in Traffic(3, 300, utc_now()).events(300) if isinstance(each, dict)]
     bad: list[Event | bytes | None] = [b"from a bad deploy"] * 1_000
-    try:
+    with of_its_own(chosen, tmp_path, REGULARS_LANES="1", REGULARS_DEAD_LETTER_WINDOW="200") as segmenter:
         segmenter.start()
         events: list[Event | bytes | None] = [*good]
         places = publish(chosen, good)
@@ -41,6 +39,3 @@ def test_when_too_many_fail_it_stops_says_why_and_goes_on_when_told(settings: Se
         segmenter.wait_until_drained()
         assert segmenter.why_not_ready() is None
         assert_right(chosen, events + bad, places)
-    finally:
-        segmenter.kill()
-        print(segmenter.log.read_text()[-6000:])  # noqa: T201 - shown when the test fails
