@@ -87,8 +87,9 @@ MARK: Final = text("""
 def claim(
     connection: Connection, sender: Organization, wanted: Campaign, *, sender_email: str, owner: str, now: datetime
 ) -> Claimed | None:
-    """Decide on the next due messages and claim those that may go; None when nothing is due or the campaign stands
-    still. The caller commits before anything is sent.
+    """Decide on the next due messages and claim those that may go; None when nothing is due.
+
+    The caller commits before anything is sent.
     """
     due = due_messages(connection, sender, wanted, now=now, most=SIZE)
     if not due:

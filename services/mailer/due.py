@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, cast, exists, func, null, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, cast, func, null, select
 
 from services.mailer.campaigns import OPEN, RUNNING, Campaign, Organization, priority_column
 from services.mailer.facts import suppressed
@@ -19,14 +19,8 @@ from shared.domain.schedule import local_day
 def due_messages(
     connection: Connection, sender: Organization, wanted: Campaign, *, now: datetime, most: int
 ) -> Sequence[Row[Any]]:
-    """Up to `most` due messages of a running campaign, locked, each with its customer, in the order of their ids."""
+    """Up to `most` due messages of a campaign, locked, each with its customer, in the order of their ids."""
     # First the messages alone, by their index: with the joins inside, PostgreSQL would sort all that are due.
-    # The campaign is read in the same snapshot: a pause or cancel that is committed stops the very next claim.
-    running = exists().where(
-        campaign.c.organization_id == message.c.organization_id,
-        campaign.c.campaign_id == message.c.campaign_id,
-        campaign.c.state.in_(RUNNING),
-    )
     due = (
         select(
             message.c.organization_id,
@@ -40,7 +34,6 @@ def due_messages(
             message.c.campaign_id == wanted.campaign_id,
             message.c.state.in_(OPEN),
             message.c.wait_until <= now,
-            running,
         )
         .order_by(message.c.wait_until)
         .limit(most)
