@@ -21,7 +21,7 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
@@ -62,7 +62,7 @@ def page(
 def _events(organization_id: str, customer_id: str) -> Select[Any]:
     # As JSON, so that no source and id together can look like another pair.
     identity = func.concat("event ", func.jsonb_build_array(ledger.c.source, ledger.c.event_id))
-    detail = _object({name: ledger.c[name] for name in OF_EVENTS})
+    detail = _object({name: ledger.c[name] for name in OF_EVENTS} | {"lines": cast(ledger.c.lines, JSON)})
     return _entry(ledger.c.occurred_at, ledger.c.type, identity, detail).where(
         _is(ledger, organization_id, customer_id)
     )

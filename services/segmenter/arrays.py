@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ INTEGERS = {"total_spent", "visit_count", "coupon_redemptions", "birthday", "ann
 INSTANTS = {"last_visit_at", "first_visit_at", "registered_at", "last_open_at", "last_click_at"}
 FLAGS = {"marketing_consent", "email_verified"}
 LABELS = {"preferred_contact_time", "email_frequency", "time_zone"}
+ALWAYS = ("customer_id", "memberships", "scheduled_at")
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -78,43 +81,62 @@ class Customers:
         )
 
 
+# The customers of `touched`, as they are stored.
+TOUCHED = (
+    "customer c JOIN touched t USING (organization_id, customer_id) WHERE c.organization_id = %s ORDER BY c.customer_id"
+)
+
+
 def read(
     connection: Connection, organization_id: str, columns: frozenset[str], time_zone: str, width: int, *, lock: bool
 ) -> Customers | None:
     """The customers of `touched`, with the columns that criteria need; None when there are none."""
-    names = sorted(columns & (INTEGERS | INSTANTS | FLAGS | LABELS | {"tags"}))
-    statement = sql.SQL(
-        "SELECT {aggregates} FROM (SELECT {values} FROM customer c JOIN touched t "
-        "USING (organization_id, customer_id) WHERE c.organization_id = %s "
-        "ORDER BY c.customer_id {lock}) AS these"
-    ).format(
-        aggregates=sql.SQL(", ").join(
-            sql.SQL("array_agg({})").format(sql.Identifier(name))
-            for name in ["customer_id", "memberships", "scheduled_at", *names]
-        ),
-        values=sql.SQL(", ").join(
-            [
-                sql.SQL("customer_id, memberships, coalesce(scheduled_at, 'infinity') AS scheduled_at"),
-                *map(_value, names),
-            ]
-        ),
-        lock=sql.SQL("FOR UPDATE OF c" if lock else ""),
+    names = needed(columns)
+    statement = sql.SQL("SELECT {} FROM (SELECT {} FROM {} {}) AS these").format(
+        aggregates(names),
+        values(names),
+        sql.SQL(TOUCHED),
+        sql.SQL("FOR UPDATE OF c" if lock else ""),
     )
+    return first(connection, statement, organization_id, names, time_zone, width)
+
+
+def first(  # noqa: PLR0917 - what is read, and how it is to be understood
+    connection: Connection, statement: sql.Composed, organization_id: str, names: list[str], time_zone: str, width: int
+) -> Customers | None:
+    """Run a statement that gives `aggregates` as its only row."""
     row = connection.execute(statement, [organization_id], binary=True).fetchone()
-    if row is None or row[0] is None:
-        return None
-    return Customers(row, names, time_zone, width)
+    return None if row is None or row[0] is None else Customers(row, names, time_zone, width)
 
 
-def _value(name: str) -> sql.Composable:
-    column = sql.Identifier(name)
+def needed(columns: frozenset[str]) -> list[str]:
+    """The columns of the customer table among what criteria need."""
+    return sorted(columns & (INTEGERS | INSTANTS | FLAGS | LABELS | {"tags"}))
+
+
+def aggregates(names: list[str]) -> sql.Composed:
+    """What Customers is made from."""
+    return sql.SQL(", ").join(sql.SQL("array_agg({})").format(sql.Identifier(name)) for name in [*ALWAYS, *names])
+
+
+def values(names: list[str], after: Mapping[str, str] = MappingProxyType({})) -> sql.Composed:
+    """The values behind the aggregates; `after` has expressions for columns that are about to change."""
+    stored = {"customer_id": "customer_id", "memberships": "coalesce(c.memberships, '')"}
+    stored["scheduled_at"] = "coalesce(c.scheduled_at, 'infinity')"
+    always = [sql.SQL(f"{text} AS {name}") for name, text in stored.items()]
+    return sql.SQL(", ").join([*always, *(_value(name, after.get(name, f"c.{name}")) for name in names)])
+
+
+def _value(name: str, text: str) -> sql.Composable:
     if name in INTEGERS:
-        return sql.SQL("coalesce({0}, 0)::bigint AS {0}").format(column)
-    if name in INSTANTS:
-        return sql.SQL("coalesce({0}, '-infinity') AS {0}").format(column)
-    if name == "tags":
-        return sql.SQL("array_to_string({0}, {1}) AS {0}").format(column, sql.Literal(SEPARATOR))
-    return column
+        text = f"coalesce({text}, 0)::bigint"
+    elif name in INSTANTS:
+        text = f"coalesce({text}, '-infinity')"
+    elif name in FLAGS:
+        text = f"coalesce({text}, false)"
+    elif name == "tags":
+        text = f"array_to_string({text}, E'\\x1f')"
+    return sql.SQL("{} AS {}").format(sql.SQL(text), sql.Identifier(name))
 
 
 def _instants(values: npt.NDArray[Any], null: int) -> npt.NDArray[np.int64]:

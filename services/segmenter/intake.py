@@ -51,6 +51,10 @@ class Intake:
         record = self.records[n]
         self.letters.append(Letter(record, reason, message, organization_of(record)))
 
+    def copy(self) -> Intake:
+        """For an attempt that may fail."""
+        return Intake(self.records, list(self.rows), list(self.events), list(self.letters))
+
     def drop(self, numbers: Iterable[int]) -> None:
         """Rows that are not to count, by their first column."""
         gone = set(numbers)

@@ -24,7 +24,7 @@ INSERT = """
 INSERT INTO ledger (organization_id, source, event_id, type, occurred_at, customer_id, published_customer_id, sale_id,
                     entry, store_id, terminal_id, amount, discount, lines, payload)
 SELECT organization_id, source, event_id, type, occurred_at, customer_id, published_customer_id, sale_id,
-       entry, store_id, terminal_id, amount, discount, lines::json, payload::jsonb
+       entry, store_id, terminal_id, amount, discount, lines, payload::jsonb
 FROM incoming ORDER BY n
 ON CONFLICT DO NOTHING
 """

@@ -91,7 +91,23 @@ def refresh(
     )
     if customers is None:
         return
-    now = clock()
+    evaluate(connection, program, customers, clock(), cause, moves, is_due=is_due)
+    connection.execute(MOVE)
+    connection.execute(SCHEDULE)
+    connection.execute("TRUNCATE moved")
+
+
+def evaluate(  # noqa: PLR0917 - who, when, why
+    connection: Connection,
+    program: Program,
+    customers: Customers,
+    now: datetime,
+    cause: str,
+    moves: Moves,
+    *,
+    is_due: bool = False,
+) -> None:
+    """Evaluate the segments over customers; what differs goes to `moved` and to the outbox."""
     at = micros(now)
     current = np.unpackbits(customers.memberships, axis=1, bitorder="little").astype(np.bool_)
     desired = current.copy()
@@ -158,7 +174,7 @@ def _read_lists(connection: Connection, program: Program, customers: Customers, 
 def _write(
     connection: Connection, program: Program, customers: Customers, desired: Bits, scheduled: Instants
 ) -> npt.NDArray[np.intp]:
-    """Write memberships and schedule of the rows that differ; returns which."""
+    """Put memberships and schedule of the rows that differ into `moved`; returns which."""
     packed: Bytes = np.packbits(desired, axis=1, bitorder="little")
     moved = np.flatnonzero((packed != customers.memberships).any(axis=1) | (scheduled != customers.scheduled))
     rows = [
@@ -175,9 +191,6 @@ def _write(
     ]
     if rows:
         copy(connection, COPY_MOVED, MOVED_TYPES, rows)
-        connection.execute(MOVE)
-        connection.execute(SCHEDULE)
-        connection.execute("TRUNCATE moved")
     return moved
 
 

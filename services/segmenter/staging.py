@@ -25,6 +25,17 @@ CREATE TEMPORARY TABLE IF NOT EXISTS dirty (
 CREATE TEMPORARY TABLE IF NOT EXISTS moved (
     organization_id text COLLATE "C", customer_id text COLLATE "C", memberships bytea, scheduled_at timestamptz,
     is_sooner boolean
+) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS sums (
+    organization_id text COLLATE "C", customer_id text COLLATE "C", spent bigint, visits integer,
+    first_at timestamptz, last_at timestamptz
+) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS seen (
+    organization_id text COLLATE "C", customer_id text COLLATE "C", place tid, version xid, total_spent bigint,
+    visit_count integer, first_visit_at timestamptz, last_visit_at timestamptz, first_event_at timestamptz
+) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS decided (
+    LIKE seen, is_moved boolean, memberships bytea, scheduled_at timestamptz
 ) ON COMMIT DELETE ROWS
 """
 

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from services.segmenter import arrays, staging
+from services.segmenter import arrays, express, staging
 from services.segmenter.batch import Batches
 from shared.database.engine import connect
 from tests.till import NOW
@@ -49,8 +49,14 @@ def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+@pytest.fixture(params=["plain", "express"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two ways of a batch, under the same tests."""
+    monkeypatch.setattr(express, "SMALLEST", 1 if request.param == "express" else 10**9)
+
+
 @pytest.fixture
-def batches(connection: psycopg.Connection[Any]) -> Batches:
+def batches(connection: psycopg.Connection[Any], way: None) -> Batches:
     """The segmenter's batches for the organization `demo`, with four segments."""
     add_organization(connection, "demo", SEGMENTS)
     return Batches(connection, "crm.mail.v1", lambda: NOW)

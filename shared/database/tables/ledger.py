@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, func, text
-from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
 
@@ -23,7 +23,7 @@ ledger = Table(
     Column("terminal_id", Id),
     Column("amount", BigInteger, comment="minor units: sale total, refund total or discount of a redemption"),
     Column("discount", BigInteger, comment="minor units, sales only"),
-    Column("lines", JSON, comment="lines of a sale or refund, as published"),
+    Column("lines", Text, comment="lines of a sale or refund as JSON, not parsed on the way in"),
     Column("payload", JSONB, comment="data of a customer's event"),
     required("recorded_at", Instant, server_default=func.now()),
     # One sale a sale_id, one refund a refund_id, one void, one redemption a code; the way from a refund to its sale.

@@ -270,10 +270,7 @@ def upgrade() -> None:
         ),
         sa.Column("discount", sa.BigInteger(), nullable=True, comment="minor units, sales only"),
         sa.Column(
-            "lines",
-            postgresql.JSON(astext_type=sa.Text()),
-            nullable=True,
-            comment="lines of a sale or refund, as published",
+            "lines", sa.Text(), nullable=True, comment="lines of a sale or refund as JSON, not parsed on the way in"
         ),
         sa.Column(
             "payload", postgresql.JSONB(astext_type=sa.Text()), nullable=True, comment="data of a customer's event"
