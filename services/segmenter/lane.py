@@ -60,7 +60,7 @@ class Lane(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             heartbeat_interval_ms=2_500,
             max_poll_interval_ms=LONGEST_BATCH_MS,
             fetch_max_wait_ms=250,
-            max_partition_fetch_bytes=1_048_576,
+            max_partition_fetch_bytes=524_288,
         )
         self.consumer.subscribe([topic.on(self.settings) for topic in TOPICS], listener=self)
         await self.consumer.start()

@@ -10,7 +10,6 @@ from services.segmenter.app import Segmenter
 from shared import logging, metrics
 from shared.settings import SegmenterSettings
 
-
 GARBAGE = (200_000, 20, 100)
 """A batch makes some ten thousand objects and frees them all: looking through them for cycles finds nothing."""
 

@@ -6,7 +6,13 @@ makes a second one. One relay works at a time; the others wait for its lock.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
 import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError as BatchError
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
@@ -14,8 +20,9 @@ from services.segmenter.listener import Listener
 from services.segmenter.memberships import OUTBOX_CHANNEL
 from services.segmenter.staging import Connection, copy
 from shared.domain.event_types import SegmentChangeData
-from shared.domain.events import SegmentEntered, SegmentLeft, kafka_key
+from shared.domain.events import SegmentEntered, SegmentLeft
 from shared.kafka import LARGEST_LETTER, Topic, discard, producer
+from shared.kafka_batches import Batches, batch_producer
 
 LEADER = "SELECT pg_try_advisory_lock(hashtextextended('regulars relay', 0))"
 CHANGES = """
@@ -41,10 +48,8 @@ UPDATE dead_letter SET published_at = now()
 WHERE (organization_id, topic, partition, "offset")
    IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[]))
 """
-Message = tuple[bytes | None, bytes, list[tuple[str, bytes]]]
-"""key, value, headers"""
-
-AT_ONCE = 1_000
+AT_ONCE = 2_000
+PATIENCE = 30.0  # seconds
 LETTERS_AT_ONCE = 50  # of up to 2 MB each
 AGAIN = 1.0
 
@@ -54,6 +59,8 @@ class Relay(Listener):
 
     channel = OUTBOX_CHANNEL
     producer: KafkaProducer | None = None
+    batches: tuple[AIOKafkaProducer, Batches] | None = None
+    runner: asyncio.Runner
 
     def work(self, connection: Connection) -> float:
         if connection.execute(LEADER).fetchone() != (True,):
@@ -70,14 +77,43 @@ class Relay(Listener):
         if self.producer is not None:
             discard(self.producer)
 
-    def _send(self, topic: Topic, messages: list[Message]) -> None:
+    def _run(self) -> None:
+        with asyncio.Runner() as self.runner:
+            super()._run()
+            self._drop_batches()
+
+    def _send_changes(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """In whole batches: there may be millions. Returns when Kafka holds them, in order by customer."""
+        try:
+            self.runner.run(self._in_batches(messages))
+        except BatchError as error:
+            self._drop_batches()
+            raise KafkaError(str(error)) from error
+
+    async def _in_batches(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        if self.batches is None:
+            sender = batch_producer(self.settings, PATIENCE)
+            self.batches = (sender, Batches(sender))
+            await sender.start()
+        topic = Topic.SEGMENTS.on(self.settings)
+        for key, value in messages:
+            await self.batches[1].add(topic, key, value)
+        await self.batches[1].finish()
+
+    def _drop_batches(self) -> None:
+        if self.batches is not None:
+            (sender, _), self.batches = self.batches, None
+            with suppress(BatchError, TimeoutError):
+                self.runner.run(asyncio.wait_for(sender.stop(), 5))
+
+    def _send_letters(self, messages: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
         if self.producer is None:
             self.producer = producer(self.settings, linger_ms=2, max_request_size=LARGEST_LETTER)
-        name = topic.on(self.settings)
+        name = Topic.DEAD_LETTERS.on(self.settings)
         try:
             sent = [self.producer.send(name, key=key, value=value, headers=headers) for key, value, headers in messages]
             for future in sent:
-                future.get(timeout=30)
+                future.get(timeout=PATIENCE)
         except KafkaError:
             discard(self.producer)
             self.producer = None
@@ -93,9 +129,10 @@ class Relay(Listener):
                 SEGMENTS, [list({row[0] for row in rows})]
             )
         }
-        messages: list[Message] = []
+        messages: list[tuple[bytes, bytes]] = []
         history = []
         for organization_id, outbox_id, customer_id, at, cause, entered, left in rows:
+            key = f"{organization_id}/{customer_id}".encode()
             ids: dict[str, list[str]] = {"left": [], "entered": []}
             for kind, word, bits in ((SegmentLeft, "left", left), (SegmentEntered, "entered", entered)):
                 for slot in slots(bits):
@@ -116,9 +153,9 @@ class Relay(Listener):
                         time=at,
                         data=data,
                     )
-                    messages.append((kafka_key(event), msgspec.json.encode(event), []))
+                    messages.append((key, msgspec.json.encode(event)))
             history.append((organization_id, outbox_id, customer_id, at, cause, ids["entered"], ids["left"]))
-        self._send(Topic.SEGMENTS, messages)
+        self._send_changes(messages)
         with connection.transaction():
             copy(connection, HISTORY, HISTORY_TYPES, history)
             connection.execute(PUBLISHED, [[row[0] for row in rows], [row[1] for row in rows]])
@@ -126,12 +163,12 @@ class Relay(Listener):
 
     def _publish_letters(self, connection: Connection) -> int:
         rows = connection.execute(LETTERS, [LETTERS_AT_ONCE]).fetchall()
-        messages: list[Message] = []
+        messages = []
         for _, topic, partition, offset, key, value, reason, message in rows:
             named = {"topic": topic, "partition": partition, "offset": offset, "reason": reason, "message": message}
             messages.append((key, value, [(name, str(given).encode()) for name, given in named.items()]))
         if rows:
-            self._send(Topic.DEAD_LETTERS, messages)
+            self._send_letters(messages)
             connection.execute(LETTERS_PUBLISHED, [[row[n] for row in rows] for n in range(4)])
         return len(rows)
 

@@ -49,7 +49,8 @@ def _calendar_day(value: str) -> str:
 
 @cache
 def _time_zones() -> set[str]:
-    return available_timezones()
+    # "localtime" is whatever a machine calls so: no zone that PostgreSQL would know.
+    return available_timezones() - {"localtime"}
 
 
 def _time_zone(value: str) -> str:
