@@ -175,4 +175,4 @@ class Relay(Listener):
 
 def slots(bits: bytes) -> list[int]:
     """The bits that are set."""
-    return [slot for slot in range(len(bits) * 8) if bits[slot // 8] >> slot % 8 & 1]
+    return [place * 8 + bit for place, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1]
