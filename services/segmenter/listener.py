@@ -38,16 +38,21 @@ class Listener(Service):
         raise NotImplementedError
 
     def end(self) -> None:
-        """Give back what `work` holds."""
+        """Give back what `work` holds, in its thread."""
 
     @Service.task
     async def listen(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self.thread, self._run)
+        await asyncio.get_running_loop().run_in_executor(self.thread, self._run_to_the_end)
 
     async def on_stop(self) -> None:
         self.ending.set()
         self.thread.shutdown()
-        self.end()
+
+    def _run_to_the_end(self) -> None:
+        try:
+            self._run()
+        finally:
+            self.end()
 
     def _run(self) -> None:
         delay = 0.1

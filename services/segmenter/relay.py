@@ -23,6 +23,7 @@ from shared.domain.event_types import SegmentChangeData
 from shared.domain.events import SegmentEntered, SegmentLeft
 from shared.kafka import LARGEST_LETTER, Topic, discard, producer
 from shared.kafka_batches import Batches, batch_producer
+from shared.settings import SegmenterSettings
 
 LEADER = "SELECT pg_try_advisory_lock(hashtextextended('regulars relay', 0))"
 CHANGES = """
@@ -58,9 +59,12 @@ class Relay(Listener):
     """Outbox to crm.segments.v1, dead letters to crm.dead-letter.v1."""
 
     channel = OUTBOX_CHANNEL
-    producer: KafkaProducer | None = None
-    batches: tuple[AIOKafkaProducer, Batches] | None = None
-    runner: asyncio.Runner
+
+    def __init__(self, settings: SegmenterSettings) -> None:
+        super().__init__(settings)
+        self.producer: KafkaProducer | None = None
+        self.batches: tuple[AIOKafkaProducer, Batches] | None = None
+        self.runner = asyncio.Runner()  # its loop begins in the thread that publishes
 
     def work(self, connection: Connection) -> float:
         if connection.execute(LEADER).fetchone() != (True,):
@@ -74,13 +78,10 @@ class Relay(Listener):
         return 5.0
 
     def end(self) -> None:
+        self._drop_batches()
+        self.runner.close()
         if self.producer is not None:
             discard(self.producer)
-
-    def _run(self) -> None:
-        with asyncio.Runner() as self.runner:
-            super()._run()
-            self._drop_batches()
 
     def _send_changes(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """In whole batches: there may be millions. Returns when Kafka holds them, in order by customer."""

@@ -8,8 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 from kafka import KafkaProducer
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError
 
 from services.segmenter import arrays, staging
 from services.segmenter.backfill import Backfill
@@ -93,12 +95,12 @@ def test_while_kafka_does_not_take_them_changes_stay_and_keep_their_order(
 ) -> None:
     count(batches, sale(1, "c-1", 50_000))
 
-    def refuse(*_: object, **__: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise KafkaTimeoutError
 
     with monkeypatch.context() as patched:
-        patched.setattr(KafkaProducer, "send", refuse)
-        with pytest.raises(KafkaTimeoutError):
+        patched.setattr(AIOKafkaProducer, "send_batch", refuse)
+        with pytest.raises(KafkaError):
             relay.work(batches.connection)
     batches.connection.execute("SELECT pg_advisory_unlock_all()")
     count(batches, sale(2, "c-2", 100))
