@@ -108,7 +108,7 @@ def tree(now: datetime) -> st.SearchStrategy[dict[str, Any]]:
 def customer(now: datetime) -> st.SearchStrategy[dict[str, Any]]:
     """A row of the customer table, and whether it is `listed`."""
     around = st.builds(
-        lambda offset: (lambda local: local.month * 100 + local.day)(now + offset * DAY),
+        lambda offset: int((now + offset * DAY).strftime("%m%d")),
         st.sampled_from([-1, 0, 1, 2, 7, 8, 60]),
     )
     day = st.none() | st.sampled_from([229, 228, 301, 1231, 101]) | around

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -103,6 +105,7 @@ def create_app(settings: MailerSettings, provider: Provider, health: Health, clo
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
+        datadir=Path(tempfile.gettempdir()) / "regulars-faust",  # it keeps nothing there and makes it all the same
     )
     segments = app.topic(
         Topic.SEGMENTS.on(settings), key_serializer="raw", value_serializer="raw", value_type=bytes, internal=False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import faust
 from faust.types import ServiceT
@@ -28,6 +30,7 @@ class App(faust.App):
             f"{settings.topic_prefix}segmenter-app",
             broker="kafka://" + settings.kafka.replace(",", ";kafka://"),
             web_enabled=False,
+            datadir=Path(tempfile.gettempdir()) / "regulars-faust",  # it keeps nothing there and makes it all the same
         )
         self.hosted = hosted
 

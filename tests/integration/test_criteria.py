@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql as composed
 from sqlalchemy import create_engine, select
@@ -23,7 +23,10 @@ from tests import crowd
 
 ORGANIZATION_ZONE = "Asia/Kolkata"
 CASES = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60,
+    phases=[Phase.generate],
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
