@@ -16,6 +16,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from services.local import ports, probes
 from services.local.program import Program
+from services.segmenter.verify import verify
 from shared.clock import utc_now
 from shared.database.engine import connect
 from shared.domain.events import topic_of
@@ -79,6 +80,12 @@ class Segmenter:
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
+
+    def stop(self) -> int:
+        """Ask it to end; its exit status."""
+        self._process.terminate()
+        status: int = self._process.wait(60)
+        return status
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -196,6 +203,7 @@ def assert_right(
         assert members == {name: model.members("demo", tree, now) for name, tree in (criteria or CRITERIA).items()}
         told = {each for each in replayed(settings) if each[0] in members}  # not of segments that were deleted
         assert told == {(name, each) for name, found in members.items() for each in found}
+    assert verify(settings.database).differences == []
 
 
 def assert_customers(connection: psycopg.Connection[Any], expected: dict[str, Customer]) -> None:

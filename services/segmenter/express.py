@@ -8,7 +8,7 @@ equal by the same tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,8 @@ COPY ledger (organization_id, source, event_id, type, occurred_at, customer_id, 
 LEDGER_TYPES = ["text", "text", "text", "text", "timestamptz", *["text"] * 5, "int8", "int8", "text"]
 COPY_SUMS = "COPY sums FROM STDIN (FORMAT binary)"
 SUMS_TYPES = ["text", "text", "int8", "int4", "timestamptz", "timestamptz"]
+# Lists are read for the customers of `touched`.
+TOUCH = "INSERT INTO touched SELECT organization_id, customer_id FROM sums"
 # Whether any of these sales or customers needs a second look.
 UNUSUAL = """
 WITH b AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS b (organization_id, sale_id, customer_id))
@@ -111,11 +113,13 @@ def divide(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return plain, [row for row in rows if row[0] not in chosen]
 
 
-def count(connection: Connection, rows: Sequence[Row], programs: Iterable[Program], clock: Clock, moves: Moves) -> None:
+def count(connection: Connection, rows: Sequence[Row], programs: Sequence[Program], clock: Clock, moves: Moves) -> None:
     """Count plain sales of the organizations of `programs`. Raises UnusualError or psycopg's UniqueViolation."""
     _insist_on_the_usual(connection, rows)
     copy(connection, COPY_LEDGER, LEDGER_TYPES, (row[1:14] for row in rows))
     copy(connection, COPY_SUMS, SUMS_TYPES, _sums(rows))
+    if any(program.static_slots for program in programs):
+        connection.execute(TOUCH)
     for program in programs:
         names = arrays.needed(program.columns)
         statement = READ.format(

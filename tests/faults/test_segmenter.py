@@ -40,10 +40,13 @@ def test_killed_again_and_again_it_counts_each_event_once(segmenter: Segmenter) 
     chance = random.Random(7)
     events = Traffic(7, EVENTS, utc_now()).events(EVENTS)
     places = publish(segmenter.settings, events)
-    for _ in range(4):
+    for is_killed in (True, True, False, True):
         segmenter.start()
         segmenter.count_on(chance.randrange(1, 2_500))
-        segmenter.kill()
+        if is_killed:
+            segmenter.kill()
+        else:
+            assert segmenter.stop() == 0
     segmenter.start()
     segmenter.wait_until_drained()
     assert_right(segmenter.settings, events, places)

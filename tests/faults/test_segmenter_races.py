@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from services.segmenter import arrays, staging
+from services.segmenter import arrays, express, staging
 from services.segmenter.backfill import Backfill
 from services.segmenter.batch import Batches, process_or_split
 from shared.database.engine import connect
@@ -194,6 +194,17 @@ def test_a_customer_whom_a_list_names_before_the_first_event_is_its_member(lanes
     connection.execute("INSERT INTO static_member VALUES ('demo', 'list', 'c-1')")
     count(lanes[0], SALE)
     assert connection.execute("SELECT member_count FROM segment WHERE segment_id = 'list'").fetchone() == (1,)
+
+
+def test_a_large_batch_of_sales_leaves_who_stands_in_a_list_there(lanes: tuple[Batches, Batches]) -> None:
+    connection = lanes[0].connection
+    connection.execute(
+        "INSERT INTO segment (organization_id, segment_id, name, kind, slot) VALUES ('demo', 'list', 'list', 'static', 9)"
+    )
+    connection.execute("INSERT INTO static_member VALUES ('demo', 'list', 'c-1')")
+    for start in (0, express.SMALLEST):
+        count(lanes[0], *(sale(start + n, f"c-{n % 5}", 100) for n in range(express.SMALLEST)))
+        assert connection.execute("SELECT member_count FROM segment WHERE segment_id = 'list'").fetchone() == (1,)
 
 
 def test_a_fill_overtaken_by_an_edit_loses_no_count(database: str, lanes: tuple[Batches, Batches]) -> None:

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
-from services.segmenter import arrays, staging
+from services.segmenter import arrays, express, staging
 from services.segmenter.batch import Batches, process_or_split
+from services.segmenter.relay import slots
 from shared.database.engine import connect, sql
 from shared.database.ledger_stats import stats_from_ledger
 from tests.integration.conftest import add_organization
@@ -57,10 +58,13 @@ CRITERIA: dict[int, Criteria] = {
         ]
     },
 }
+LIST = 5  # the slot of a static segment
 CUSTOMERS = ["c-1", "c-2", 'it\'s "a\\b"', "ü" * 64]
 SALES = ["R-1", "R-2", "R-3", "R'\\4"]
 CODES = ["K1", "K2"]
 TIMES = [NOW - offset for offset in (timedelta(0), HOUR, DAY, 30 * DAY, 60 * DAY, 61 * DAY, 400 * DAY, -HOUR)]
+
+LISTED = CUSTOMERS[1:3]
 
 customers = st.sampled_from(CUSTOMERS)
 customers_or_none = customers | st.none()
@@ -163,7 +167,8 @@ class Bench:
     lanes: list[Fragile]
     numbers: Iterator[int]
 
-    def organize(self) -> str:
+    def organize(self, *, listed: bool = False) -> str:
+        """An organization with all segments; `listed`: with two customers in its list."""
         organization_id = f"o{next(self.numbers)}"
         connection = self.lanes[0].connection
         add_organization(connection, organization_id, {})
@@ -174,6 +179,12 @@ class Bench:
                     (organization_id, f"s{slot}", f"s{slot}", psycopg.types.json.Jsonb(tree), slot)
                     for slot, tree in CRITERIA.items()
                 ],
+            )
+        add = "INSERT INTO segment (organization_id, segment_id, name, kind, slot) VALUES (%s, %s, %s, 'static', %s)"
+        connection.execute(add, [organization_id, f"s{LIST}", f"s{LIST}", LIST])
+        for customer_id in LISTED if listed else ():
+            connection.execute(
+                "INSERT INTO static_member VALUES (%s, %s, %s)", [organization_id, f"s{LIST}", customer_id]
             )
         return organization_id
 
@@ -224,8 +235,9 @@ def insist(work: Callable[[], object]) -> None:
         return
 
 
-@pytest.fixture(scope="module")
-def bench(database_server: str, template: str) -> Iterator[Bench]:
+@pytest.fixture(scope="module", params=["plain", "express"])
+def bench(request: pytest.FixtureRequest, database_server: str, template: str) -> Iterator[Bench]:
+    """Once with every batch on the plain way, once with every one that can on the express way."""
     from tests.conftest import _new_database  # noqa: PLC0415 - a database for the module
 
     with _new_database(database_server, template) as (_, database), lane(database) as one, lane(database) as two:
@@ -234,7 +246,9 @@ def bench(database_server: str, template: str) -> Iterator[Bench]:
                 "SELECT set_config('deadlock_timeout', '50ms', false) FROM pg_roles "
                 "WHERE rolname = current_user AND rolsuper"
             )
-        yield Bench([one, two], itertools.count())
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(express, "SMALLEST", 1 if request.param == "express" else 1_000_000)
+            yield Bench([one, two], itertools.count())
 
 
 @contextmanager
@@ -282,7 +296,7 @@ def assert_members(bench: Bench, organization_id: str, model: Model | None, rows
     counts = dict(
         connection.execute("SELECT slot, member_count FROM segment WHERE organization_id = %s", [organization_id])
     )
-    members: dict[int, set[str]] = {slot: set() for slot in CRITERIA}
+    members: dict[int, set[str]] = {slot: set() for slot in (LIST, *CRITERIA)}
     for customer_id, row in rows.items():
         bits = int.from_bytes(row["memberships"], "little")
         for slot in range(bits.bit_length()):
@@ -291,19 +305,26 @@ def assert_members(bench: Bench, organization_id: str, model: Model | None, rows
     assert counts == {slot: len(found) for slot, found in members.items()}
     assert replayed(bench, organization_id) == members
     if model is not None:
-        assert members == {slot: model.members(organization_id, tree, NOW) for slot, tree in CRITERIA.items()}
+        expected = {slot: model.members(organization_id, tree, NOW) for slot, tree in CRITERIA.items()}
+        assert members == expected | {LIST: set(rows) & listed(bench, organization_id)}
+
+
+def listed(bench: Bench, organization_id: str) -> set[str]:
+    """Who stands in the list."""
+    query = "SELECT customer_id FROM static_member WHERE organization_id = %s"
+    return {row[0] for row in bench.lanes[0].connection.execute(query, [organization_id])}
 
 
 def replayed(bench: Bench, organization_id: str) -> dict[int, set[str]]:
     """The members after every change that the outbox tells; each must be a change."""
-    members: dict[int, set[str]] = {slot: set() for slot in CRITERIA}
+    members: dict[int, set[str]] = {slot: set() for slot in (LIST, *CRITERIA)}
     changes = 'SELECT customer_id, entered, "left" FROM outbox WHERE organization_id = %s ORDER BY outbox_id'
     for customer_id, entered, left in bench.lanes[0].connection.execute(changes, [organization_id]):
-        for segment_id in left:
-            members[int(segment_id[1:])].remove(customer_id)
-        for segment_id in entered:
-            assert customer_id not in members[int(segment_id[1:])]
-            members[int(segment_id[1:])].add(customer_id)
+        for slot in slots(left):
+            members[slot].remove(customer_id)
+        for slot in slots(entered):
+            assert customer_id not in members[slot]
+            members[slot].add(customer_id)
     return members
 
 
@@ -353,7 +374,7 @@ anything = st.builds(lambda told, number: told | {"id": f"e{number}"}, facts(ide
 def test_what_comes_first_counts_through_repetitions_and_crashes(
     bench: Bench, told: list[Any], plan: list[Step]
 ) -> None:
-    organization_id = bench.organize()
+    organization_id = bench.organize(listed=True)
     model = Model({organization_id: "USD"}, NOW)
     events = published(organization_id, told)
     arrivals = records(events)
@@ -382,11 +403,11 @@ def test_the_order_of_arrival_does_not_matter(bench: Bench, identity: str) -> No
         seed=st.integers(0, 2**32),
         plan=steps,
     )
-    @settings(EXAMPLES, max_examples=20)
+    @settings(EXAMPLES, max_examples=15)
     def holds(told: list[Event], seed: int, plan: list[Step]) -> None:
         chance = random.Random(seed)
         told = told + chance.choices(told, k=len(told) // 5)
-        one_by_one, at_once = bench.organize(), bench.organize()
+        one_by_one, at_once = (bench.organize(listed=identity == "nobody") for _ in range(2))
         chance.shuffle(told)
         bench.run(records(published(one_by_one, told)), plan)
         model = Model({one_by_one: "USD"}, NOW)
@@ -402,7 +423,7 @@ def test_the_order_of_arrival_does_not_matter(bench: Bench, identity: str) -> No
 
 
 @given(told=st.lists(facts(identity="merge erase"), min_size=10, max_size=40).map(consistent), plan=steps)
-@settings(EXAMPLES, max_examples=20)
+@settings(EXAMPLES, max_examples=15)
 def test_merges_and_erasures_together_keep_the_revenue_and_nothing_personal(
     bench: Bench, told: list[Event], plan: list[Step]
 ) -> None:
