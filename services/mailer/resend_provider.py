@@ -66,6 +66,7 @@ class ResendProvider:
 
     def __init__(self, api_key: str, api_url: str | None = None) -> None:
         self._http = KeepAlive()
+        self._before = resend.default_http_client
         resend.api_key = api_key
         resend.default_http_client = self._http
         resend.api_url = api_url or "https://api.resend.com"
@@ -84,7 +85,8 @@ class ResendProvider:
         return Accepted(dict(zip(taken, ids, strict=False)), refused)
 
     def close(self) -> None:
-        """End the connections."""
+        """End the connections, and leave the SDK with the client that it had."""
+        resend.default_http_client = self._before
         self._http.close()
 
 

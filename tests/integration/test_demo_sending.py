@@ -9,6 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from services.local.demo import sending
 from services.local.demo.year import Record
+from shared import kafka_batches
 from shared.kafka import Topic, create_topics, producer
 from shared.settings import Settings, load
 
@@ -40,8 +41,8 @@ def _stored(settings: Settings, topic: str) -> dict[int, list[tuple[bytes, bytes
 def test_every_record_lies_once_in_the_partition_and_order_of_its_key(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "BATCH_BYTES", 2_000)  # many batches
-    monkeypatch.setattr(sending, "IN_FLIGHT", 4)
+    monkeypatch.setattr(kafka_batches, "BATCH_BYTES", 2_000)  # many batches
+    monkeypatch.setattr(kafka_batches, "IN_FLIGHT", 4)
     records = [
         Record(topic, f"demo/hh-{number % 37}".encode(), f"{number:06}".encode() * 20)
         for number in range(3_000)
