@@ -213,7 +213,7 @@ def read(given: Event | bytes) -> Event | str:  # noqa: PLR0911 - a return each 
         return "unsupported_specversion"
     if given.get("type") not in TYPES:
         return "unknown_type"
-    data = given.get("data")
+    data: Any = given.get("data")
     total = data.get("total", 0) if isinstance(data, dict) else None
     if not isinstance(total, int) or total < 0 or not isinstance(given.get("id"), str):
         return "invalid_field"
@@ -284,7 +284,8 @@ def holds(criteria: Criteria, customer: Customer, now: datetime) -> bool:  # noq
         return any(holds(part, customer, now) for part in criteria["any"])
     if "not" in criteria:
         return not holds(criteria["not"], customer, now)
-    name, op, value = criteria["field"], criteria["op"], criteria.get("value")
+    name, op = criteria["field"], criteria["op"]
+    value: Any = criteria.get("value")
     if name in {"total_spent", "visit_count", "average_basket", "coupon_redemptions"}:
         return compares(getattr(customer, name), op, value)
     if name in {"last_visit", "first_visit", "registered"}:

@@ -24,7 +24,7 @@ RUBBISH: list[bytes | None] = [
     b"x" * 1_000_001,
 ]
 NAMES = ("Ann", "Bé 'x' \\ \"y\"", None)
-TAGS = (["VIP"], ["VIP", "x"], [], None, ["Ünï'code\\"])
+TAGS: tuple[list[str] | None, ...] = (["VIP"], ["VIP", "x"], [], None, ["Ünï'code\\"])
 
 
 class Traffic:
@@ -44,9 +44,9 @@ class Traffic:
     def events(self, size: int) -> list[Event | bytes | None]:
         made: list[Event | bytes | None] = [self._any() for _ in range(size)]
         made += self._people()
-        doubles = [each for each in self.chance.choices(made, k=size // 20) if isinstance(each, dict)]
+        doubles: list[Any] = [each for each in self.chance.choices(made, k=size // 20) if isinstance(each, dict)]
         made += doubles + [each | {"id": self._new_id()} for each in doubles if entry_of(each)]
-        made += [self._wrong() for _ in range(size // 100)] + RUBBISH
+        made += [*(self._wrong() for _ in range(size // 100)), *RUBBISH]
         self.chance.shuffle(made)
         return made
 

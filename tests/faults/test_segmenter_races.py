@@ -144,7 +144,7 @@ def test_a_redemption_meets_its_reversal_in_another_lane(
     """The buyer is the one whom the reversal names; the coupon was another's."""
     one, two = lanes
     count(one, sale(1, named, 9_000))
-    who = {"customer_id": named} if named else {}
+    who: dict[str, Any] = {"customer_id": named} if named else {}
     back = event("coupon.redemption_reversed", 1, coupon_code="K", sale_id="R-1", **who)
     meet(database, one, [redeemed(1, "K", "R-1", "c-1", 500)], two, [back])
     assert stats(one, "c-1") == (0, 0, 0, 0)
