@@ -5,33 +5,24 @@ python -m benchmarks.ingest [--json FILE]
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import platform
 import statistics
-import sys
-import tempfile
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import psutil
 from sqlalchemy import NullPool, insert
 
+from benchmarks.machine import machine, service
+from benchmarks.report import Report, arguments
 from services.local import ports
-from services.local.program import Program
 from shared.database.engine import engine
-from shared.database.migrate import upgrade
 from shared.database.tables import organization
 from shared.domain.events import decode_till, kafka_key, split_batch, topic_of
-from shared.kafka import create_topics, producer
+from shared.kafka import producer
 from shared.keys import create_key
 from shared.settings import IngestSettings
-from tests import stack
 
 RUNS, BODIES, BATCH, SINGLES = 3, 60, 1_000, 4_000
 NDJSON = "application/x-ndjson"
@@ -133,57 +124,23 @@ def measure(settings: IngestSettings, token: str, process: psutil.Process) -> di
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--json", type=Path)
-    target: Path | None = arguments.parse_args().json
-    with stack.kafka_server() as kafka, stack.database_server() as database, tempfile.TemporaryDirectory() as folder:
-        settings = IngestSettings(kafka=kafka, database=database, ingest_port=ports.free(), topic_prefix="bench.")
-        upgrade(database)
-        create_topics(settings)
-        connections = engine(database, poolclass=NullPool)
-        with connections.begin() as connection:
+    given = arguments(__doc__)
+    report = Report("ingest", f"{BODIES} bodies of {BATCH:,} sales; {SINGLES:,} single sales; durable")
+    with machine() as stores:
+        port = ports.free()
+        settings = IngestSettings(
+            kafka=stores.kafka, database=stores.database, topic_prefix=stores.topic_prefix, ingest_port=port
+        )
+        store = engine(stores.database, poolclass=NullPool)
+        with store.begin() as connection:
             values = {"organization_id": "demo", "name": "Demo", "currency": "INR", "time_zone": "UTC"}
             connection.execute(insert(organization).values(values))
             token = create_key(connection, "demo", "terminal")[1]
-        environment = {
-            "REGULARS_KAFKA": kafka,
-            "REGULARS_DATABASE": database,
-            "REGULARS_TOPIC_PREFIX": settings.topic_prefix,
-            "REGULARS_INGEST_PORT": str(settings.ingest_port),
-            "REGULARS_RATE_LIMIT": "100000000",
-            "REGULARS_LOG_LEVEL": "warning",
-        }
-        program = Program("ingest", [sys.executable, "-m", "services.cli", "ingest"], Path.cwd(), environment)
-        process = program.start(Path(folder) / "ingest.log", Path(folder))
-        try:
-            stack.eventually(lambda: ready(settings.ingest_port))
-            found = measure(settings, token, psutil.Process(process.pid))
-        finally:
-            program.stop(process, 20)
-    report = {
-        "name": "ingest",
-        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": {name: version(name) for name in ("kafka-python", "fastapi", "uvicorn", "msgspec")},
-        "workload": f"{BODIES} bodies of {BATCH} sales; {SINGLES} single sales; {RUNS} runs",
-        "results": {name: summary(values) for name, values in found.items()},
-    }
-    for name, values in report["results"].items():  # type: ignore[attr-defined]
-        print(f"{name:42} {values['median']:>12,.2f}   ({values['min']:,.2f} to {values['max']:,.2f})")
-    if target is not None:
-        target.write_text(json.dumps(report, indent=2), encoding="utf-8")
-
-
-def ready(port: int) -> bool:
-    import httpx  # noqa: PLC0415 - for this one question
-
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz").is_success
-    except httpx.HTTPError:
-        return False
-
-
-def summary(values: list[float]) -> dict[str, Any]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+        with service("ingest", stores, ingest_port=str(port), rate_limit="100000000") as process:
+            for name, values_of_runs in measure(settings, token, process).items():
+                report.add(name, *values_of_runs)
+    report.claim("ratio to the bare loop", ">= 0.6")
+    report.finish(given.json)
 
 
 if __name__ == "__main__":
