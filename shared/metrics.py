@@ -13,7 +13,7 @@ from shared.settings import Settings
 
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
-# Events taken from Kafka (segmenter) or from HTTP (ingest); outcome: accepted, counted, duplicate, rejected.
+# Events taken from Kafka (segmenter) or from HTTP (ingest); outcome: accepted, taken, duplicate, rejected.
 events = Counter("regulars_events", "Events by what became of them.", ["topic", "type", "outcome"])
 event_to_membership = Histogram(
     "regulars_event_to_membership_seconds",

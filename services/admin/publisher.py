@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from shared.errors import TransientError
-from shared.kafka import producer
+from shared.kafka import is_reachable, producer
 from shared.settings import Settings
 
 RETRY_SECONDS = 5.0
@@ -18,18 +17,9 @@ RETRY_SECONDS = 5.0
 def connect(settings: Settings, **options: Any) -> KafkaProducer:
     """A producer that has found a broker. Raises TransientError."""
     # Asked before: a producer that finds nobody leaves its thread and its sockets behind.
-    if not any(_accepts(server) for server in settings.kafka.split(",")):
+    if not is_reachable(settings):
         raise TransientError(f"Kafka does not answer at {settings.kafka}. Is it running?", RETRY_SECONDS)
     try:
         return producer(settings, allow_auto_create_topics=False, metrics_enabled=False, **options)
     except KafkaError as error:
         raise TransientError(f"Kafka at {settings.kafka} cannot be used now: {error}.", RETRY_SECONDS) from error
-
-
-def _accepts(server: str) -> bool:
-    host, _, port = server.strip().rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
-            return True
-    except (OSError, ValueError):
-        return False

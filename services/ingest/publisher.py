@@ -7,7 +7,6 @@ whether the broker is there, and the event loop is woken once for each call, not
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from shared.errors import TransientError
-from shared.kafka import Topic, create_topics, discard, producer
+from shared.kafka import Topic, create_topics, discard, is_reachable, producer
 from shared.logging import logger
 from shared.settings import IngestSettings
 
@@ -224,13 +223,4 @@ class Publisher:
                 log.info("kafka.back", kafka=self._settings.kafka)
 
     def _reachable(self) -> bool:
-        return any(_accepts(server) for server in self._settings.kafka.split(","))
-
-
-def _accepts(server: str) -> bool:
-    host, _, port = server.strip().rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
-            return True
-    except (OSError, ValueError):
-        return False
+        return is_reachable(self._settings)

@@ -72,8 +72,8 @@ FORGET_EDITS = """
 UPDATE audit_log SET subject = 'customer:erased', detail = '{}'
 WHERE organization_id = %(organization_id)s AND subject = 'customer:' || %(root)s
 """
-MARK_DIRTY = """
-INSERT INTO customer (organization_id, customer_id) VALUES (%(organization_id)s, %(root)s) ON CONFLICT DO NOTHING;
+APPEAR = """
+INSERT INTO customer (organization_id, customer_id) VALUES (%(organization_id)s, %(root)s) ON CONFLICT DO NOTHING
 """
 ADD_DIRTY = "INSERT INTO dirty VALUES (%(organization_id)s, %(root)s)"
 # Customers of whom the ledger says nothing any more.
@@ -148,7 +148,7 @@ def _regroup(connection: Connection, organization_id: str, ids: set[str]) -> lis
     known: dict[str, Any] = {"organization_id": organization_id, "group": group}
     for root in sorted(set(root_of.values())):
         known |= {"root": root, "ids": [name for name, end in root_of.items() if end == root]}
-        for statement in (SET_ROOT, ATTRIBUTE, MARK_DIRTY, ADD_DIRTY):
+        for statement in (SET_ROOT, ATTRIBUTE, APPEAR, ADD_DIRTY):
             connection.execute(statement, known)
         connection.execute(MOVE_LIST_ENTRIES, known | {"ids": [name for name in known["ids"] if name != root]})
         erased_at = connection.execute(
