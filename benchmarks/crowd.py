@@ -1,8 +1,8 @@
 """A million customers, a hundred segments and the sales to come: the ground of several benchmarks.
 
 Half of the customers visited within the last three days, as a grocer's do; a tenth has stayed away for three months.
-Who buys next is drawn so that the days since a buyer's last visit are spread as in the year of real purchases: half come
-back within 2.2 days, a fifth after more than a week, one in a hundred after 46 days.
+Who buys next is drawn so that the days since a buyer's last visit are spread as in the year of real purchases: half
+come back within 2.2 days, a fifth after more than a week, one in a hundred after 46 days.
 """
 
 from __future__ import annotations

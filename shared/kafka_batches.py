@@ -43,6 +43,7 @@ class Batches:
         self._acknowledged = acknowledged
         self._count = 0
         self._partition = DefaultPartitioner()
+        self._partitions: dict[str, list[int]] = {}
         self._places: dict[tuple[str, bytes], tuple[str, int]] = {}
         self._open: dict[tuple[str, int], Any] = {}
         self._flying: deque[tuple[int, asyncio.Future[Any]]] = deque()
@@ -68,10 +69,13 @@ class Batches:
             await self._hand_over(place)
         while self._flying:
             await self._land()
+        self._partitions.clear()  # a topic may grow
 
     async def _place(self, topic: str, key: bytes) -> tuple[str, int]:
         """The topic and the partition of a key: the same one that every other client finds."""
-        partitions = sorted(await self._producer.partitions_for(topic))
+        partitions = self._partitions.get(topic)
+        if partitions is None:
+            partitions = self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
         return topic, self._partition(key, partitions, partitions)
 
     async def _hand_over(self, place: tuple[str, int]) -> None:

@@ -18,6 +18,9 @@ from services.segmenter.memberships import Moves
 from services.segmenter.program import Program, Programs
 from services.segmenter.staging import Connection
 from shared.clock import Clock, utc_now
+from shared.logging import logger
+
+log = logger(__name__)
 
 ORGANIZATIONS = "SELECT organization_id, currency, time_zone FROM organization WHERE organization_id = ANY(%s)"
 # Batches share an organization's lock; a merge, an erasure or a stray adjustment takes it alone.
@@ -84,8 +87,9 @@ class Batches:
         if len(plain) >= express.SMALLEST:
             try:
                 return self._transact(taken.copy(), plain, others, guard)
-            except (express.UnusualError, psycopg.errors.UniqueViolation):
-                pass  # something is known already, or somebody else wrote: the plain way finds out what counts
+            except (express.UnusualError, psycopg.errors.UniqueViolation) as error:
+                # Something is known already, or somebody else wrote: the plain way finds out what counts.
+                log.debug("batch.unusual", events=len(plain), why=type(error).__name__)
         return self._transact(taken, [], taken.rows, guard)
 
     def _transact(self, taken: Intake, plain: list[Row], others: list[Row], guard: Guard | None) -> Outcome:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -31,6 +32,7 @@ from shared.settings import SegmenterSettings
 
 log = logger(__name__)
 TOPICS = (Topic.SALES, Topic.COUPONS, Topic.CUSTOMERS, Topic.MAIL)
+PARTING = 3.0  # seconds that a batch is waited for when its partitions go to another lane
 LONGEST_BATCH_MS = 3_600_000  # the database may be away for that long before the group gives the partitions away
 
 
@@ -46,6 +48,7 @@ class Lane(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self.worker = Worker(settings)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{number}")
         self.consumer: AIOKafkaConsumer | None = None
+        self.at_hand = asyncio.Lock()  # held from a batch's first step to its commit
 
     async def on_start(self) -> None:
         self.consumer = AIOKafkaConsumer(
@@ -65,10 +68,14 @@ class Lane(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self.consumer.subscribe([topic.on(self.settings) for topic in TOPICS], listener=self)
         await self.consumer.start()
 
-    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Nothing to do: what is repeated elsewhere is known to the ledger."""
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # noqa: ARG002
+        """Finish and commit the batch at hand, so that nobody repeats it. If they do, the ledger knows it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PARTING):
+                await self.at_hand.acquire()
+                self.at_hand.release()
 
-    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Part of the group from here on, be it with no partition for now."""
         self.has_joined = True
         log.info("lane.assigned", lane=self.number, partitions=len(assigned))
@@ -90,14 +97,15 @@ class Lane(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             if not records:
                 continue
             try:
-                await loop.run_in_executor(self.thread, self.worker.handle, records)
+                async with self.at_hand:
+                    await loop.run_in_executor(self.thread, self.worker.handle, records)
+                    await self._commit(found)
             except TooManyFailuresError as error:
                 self.stopped_because = str(error)
                 log.critical("consumer.stopped", lane=self.number, why=str(error))
                 return
             except StoppedError:
                 return
-            await self._commit(found)
 
     async def _commit(self, found: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
         assert self.consumer is not None  # noqa: S101

@@ -10,35 +10,50 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError as BatchError
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from services.segmenter.changes import Change, tell
 from services.segmenter.listener import Listener
 from services.segmenter.memberships import OUTBOX_CHANNEL
-from services.segmenter.staging import Connection, copy
-from shared.domain.event_types import SegmentChangeData
-from shared.domain.events import SegmentEntered, SegmentLeft
+from services.segmenter.staging import Connection
 from shared.kafka import LARGEST_LETTER, Topic, discard, producer
 from shared.kafka_batches import Batches, batch_producer
 from shared.settings import SegmenterSettings
 
 LEADER = "SELECT pg_try_advisory_lock(hashtextextended('regulars relay', 0))"
+# One by one from the key's index, however many changes each has.
+ORGANIZATIONS = """
+WITH RECURSIVE o AS (
+    (SELECT organization_id FROM outbox ORDER BY organization_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT x.organization_id FROM outbox x WHERE x.organization_id > o.organization_id
+            ORDER BY x.organization_id LIMIT 1)
+    FROM o WHERE o.organization_id IS NOT NULL
+)
+SELECT organization_id FROM o WHERE organization_id IS NOT NULL
+"""
 CHANGES = """
-SELECT organization_id, outbox_id, customer_id, at, cause, entered, "left" FROM outbox
-ORDER BY outbox_id LIMIT %s
+SELECT outbox_id, customer_id, at, cause, entered, "left" FROM outbox
+WHERE organization_id = %s ORDER BY organization_id, outbox_id LIMIT %s
 """
 # Segments by slot; a deleted one keeps its slot until nothing in the outbox names it.
-SEGMENTS = "SELECT organization_id, slot, segment_id, name FROM segment WHERE organization_id = ANY(%s)"
+SEGMENTS = "SELECT slot, segment_id, name FROM segment WHERE organization_id = %s"
 # What Kafka has acknowledged becomes history, with the segments' ids.
-HISTORY = """
-COPY segment_change (organization_id, outbox_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)
-"""
-HISTORY_TYPES = ["text", "int8", "text", "timestamptz", "text", "text[]", "text[]"]
 PUBLISHED = """
-DELETE FROM outbox WHERE (organization_id, outbox_id) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))
+WITH told AS (
+    SELECT * FROM unnest(%(numbers)s::bigint[], string_to_array(%(entered)s, E'\n'), string_to_array(%(left)s, E'\n'))
+    AS t (n, came, went)
+), gone AS (
+    DELETE FROM outbox WHERE organization_id = %(organization_id)s AND outbox_id = ANY(%(numbers)s::bigint[])
+    RETURNING outbox_id, customer_id, at, cause
+)
+INSERT INTO segment_change (organization_id, outbox_id, customer_id, at, cause, entered, "left")
+SELECT %(organization_id)s, outbox_id, customer_id, at, cause,
+       string_to_array(coalesce(came, ''), ' '), string_to_array(coalesce(went, ''), ' ')
+FROM gone JOIN told ON n = outbox_id
 """
 LETTERS = """
 SELECT organization_id, topic, partition, "offset", key, value, reason, message FROM dead_letter
@@ -121,45 +136,18 @@ class Relay(Listener):
             raise
 
     def _publish_changes(self, connection: Connection) -> int:
-        rows = connection.execute(CHANGES, [AT_ONCE]).fetchall()
-        if not rows:
-            return 0
-        segments = {
-            (organization_id, slot): (segment_id, name)
-            for organization_id, slot, segment_id, name in connection.execute(
-                SEGMENTS, [list({row[0] for row in rows})]
-            )
-        }
-        messages: list[tuple[bytes, bytes]] = []
-        history = []
-        for organization_id, outbox_id, customer_id, at, cause, entered, left in rows:
-            key = f"{organization_id}/{customer_id}".encode()
-            ids: dict[str, list[str]] = {"left": [], "entered": []}
-            for kind, word, bits in ((SegmentLeft, "left", left), (SegmentEntered, "entered", entered)):
-                for slot in slots(bits):
-                    segment_id, name = segments[organization_id, slot]
-                    ids[word].append(segment_id)
-                    data = SegmentChangeData(
-                        organization_id=organization_id,
-                        customer_id=customer_id,
-                        segment_id=segment_id,
-                        segment_name=name,
-                        cause=cause,
-                        at=at,
-                    )
-                    event = kind(
-                        specversion="1.0",
-                        id=f"{outbox_id}-{word}-{segment_id}",
-                        source=f"/{organization_id}/segmenter",
-                        time=at,
-                        data=data,
-                    )
-                    messages.append((key, msgspec.json.encode(event)))
-            history.append((organization_id, outbox_id, customer_id, at, cause, ids["entered"], ids["left"]))
-        self._send_changes(messages)
-        with connection.transaction():
-            copy(connection, HISTORY, HISTORY_TYPES, history)
-            connection.execute(PUBLISHED, [[row[0] for row in rows], [row[1] for row in rows]])
+        found = [row[0] for row in connection.execute(ORGANIZATIONS).fetchall()]
+        return max((self._publish_changes_of(connection, organization_id) for organization_id in found), default=0)
+
+    def _publish_changes_of(self, connection: Connection, organization_id: str) -> int:
+        rows = connection.execute(CHANGES, [organization_id, AT_ONCE], binary=True).fetchall()
+        if rows:
+            segments = {row[0]: row[1:] for row in connection.execute(SEGMENTS, [organization_id]).fetchall()}
+            told = tell(organization_id, [Change(*row) for row in rows], segments)
+            self._send_changes(told.messages)
+            known = {"numbers": "{" + ",".join([str(row[0]) for row in rows]) + "}"}
+            known |= {"entered": "\n".join(told.entered), "left": "\n".join(told.left)}
+            connection.execute(PUBLISHED, known | {"organization_id": organization_id})
         return len(rows)
 
     def _publish_letters(self, connection: Connection) -> int:
@@ -172,8 +160,3 @@ class Relay(Listener):
             self._send_letters(messages)
             connection.execute(LETTERS_PUBLISHED, [[row[n] for row in rows] for n in range(4)])
         return len(rows)
-
-
-def slots(bits: bytes) -> list[int]:
-    """The bits that are set."""
-    return [place * 8 + bit for place, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1]

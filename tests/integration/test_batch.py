@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from services.segmenter.batch import Batches, process_or_split
-from services.segmenter.relay import slots
+from services.segmenter.changes import slots
 from tests.till import NOW, Event, event, records, redeemed, refund, sale, upserted, void
 
 DAY = timedelta(days=1)

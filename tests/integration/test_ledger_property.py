@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from services.segmenter import arrays, express, staging
 from services.segmenter.batch import Batches, process_or_split
-from services.segmenter.relay import slots
+from services.segmenter.changes import slots
 from shared.database.engine import connect, sql
 from shared.database.ledger_stats import stats_from_ledger
 from tests.integration.conftest import add_organization
