@@ -140,8 +140,8 @@ def count(connection: Connection, rows: Sequence[Row], programs: Sequence[Progra
     appeared = connection.execute(APPEAR).rowcount if known[1] > known[0] else 0
     if (written, appeared) != (known[0], known[1] - known[0]):
         raise UnusualError  # somebody else wrote one of the rows meanwhile
-    connection.execute(SCHEDULE)
-    connection.execute("TRUNCATE moved")
+    for program in programs:
+        connection.execute(SCHEDULE, [program.organization_id])
 
 
 def _insist_on_the_usual(connection: Connection, rows: Sequence[Row]) -> None:

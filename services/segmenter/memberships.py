@@ -26,11 +26,12 @@ COPY_MOVED = (
 MOVED_TYPES = ["text", "text", "bytea", "timestamptz", "bool"]
 MOVE = """
 UPDATE customer c SET memberships = m.memberships, scheduled_at = m.scheduled_at FROM moved m
-WHERE c.organization_id = m.organization_id AND c.customer_id = m.customer_id
+WHERE m.organization_id = %s AND c.organization_id = m.organization_id AND c.customer_id = m.customer_id
 """
 SCHEDULE = """
 INSERT INTO flip (organization_id, due_at, customer_id)
-SELECT organization_id, scheduled_at, customer_id FROM moved WHERE is_sooner ON CONFLICT DO NOTHING
+SELECT organization_id, scheduled_at, customer_id FROM moved WHERE organization_id = %s AND is_sooner
+ON CONFLICT DO NOTHING
 """
 COPY_OUTBOX = 'COPY outbox (organization_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)'
 OUTBOX_TYPES = ["text", "text", "timestamptz", "text", "bytea", "bytea"]
@@ -92,9 +93,8 @@ def refresh(
     if customers is None:
         return
     evaluate(connection, program, customers, clock(), cause, moves, is_due=is_due)
-    connection.execute(MOVE)
-    connection.execute(SCHEDULE)
-    connection.execute("TRUNCATE moved")
+    connection.execute(MOVE, [program.organization_id])
+    connection.execute(SCHEDULE, [program.organization_id])
 
 
 def evaluate(  # noqa: PLR0917 - who, when, why
