@@ -1,4 +1,4 @@
-"""Composition: a Faust application that hosts the lanes, the relay, the timer and the backfill."""
+"""Composition: a Faust application that hosts the stream, the relay, the timer and the backfill."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mode import Service
 
 from services.segmenter.backfill import Backfill
 from services.segmenter.flips import Flips
-from services.segmenter.lane import Lane
 from services.segmenter.relay import Relay
+from services.segmenter.stream import Stream
 from shared.settings import SegmenterSettings
 
 
@@ -42,14 +42,9 @@ class Segmenter:
     """The application and the services that it hosts."""
 
     def __init__(self, settings: SegmenterSettings) -> None:
-        self.lanes = [Lane(settings, number) for number in range(settings.lanes)]
-        self.app = App(settings, [*self.lanes, Relay(settings), Flips(settings), Backfill(settings)])
+        self.stream = Stream(settings)
+        self.app = App(settings, [self.stream, Relay(settings), Flips(settings), Backfill(settings)])
 
     def not_ready_because(self) -> str | None:
-        """None when every lane consumes."""
-        for lane in self.lanes:
-            if lane.stopped_because:
-                return lane.stopped_because
-            if not lane.has_joined:
-                return f"lane {lane.number} has not joined the consumer group yet"
-        return None
+        """None while it consumes."""
+        return self.stream.not_ready_because()

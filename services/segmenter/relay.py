@@ -65,6 +65,7 @@ WHERE (organization_id, topic, partition, "offset")
    IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[]))
 """
 AT_ONCE = 2_000
+GATHER = 0.02  # seconds: what changes close together goes together
 PATIENCE = 30.0  # seconds
 LETTERS_AT_ONCE = 50  # of up to 2 MB each
 AGAIN = 1.0
@@ -84,7 +85,7 @@ class Relay(Listener):
     def work(self, connection: Connection) -> float:
         if connection.execute(LEADER).fetchone() != (True,):
             return AGAIN
-        while not self.ending.is_set():
+        while not self.ending.wait(GATHER):
             changes, letters = self._publish_changes(connection), self._publish_letters(connection)
             if changes < AT_ONCE and letters < LETTERS_AT_ONCE:
                 break
