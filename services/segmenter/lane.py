@@ -41,6 +41,8 @@ class Lane:
         """Count a batch. Raises TooManyFailuresError with nothing of it counted."""
         started = time.perf_counter()
         delay = 0.05
+        if self.stop.is_set():
+            raise StoppedError
         while True:
             try:
                 self.batches = self.batches or self._connect()

@@ -1,13 +1,14 @@
 """The stream: takes records from Kafka, has the lanes count them, then commits their offsets.
 
 Few records are one lane's alone: a batch of twenty costs nearly what a batch of one costs, and two small transactions
-at a time only wait for each other. Many are parted by customer and counted by all lanes side by side. Nothing depends on
-it for correctness: the ledger's keys and row locks hold whoever counts what.
+at a time only wait for each other. Many are parted by customer and counted by all lanes side by side. Nothing depends
+on it for correctness: the ledger's keys and row locks hold whoever counts what.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -29,8 +30,11 @@ TOPICS = (Topic.SALES, Topic.COUPONS, Topic.CUSTOMERS, Topic.MAIL)
 PARTING = 3.0  # seconds that a batch is waited for when its partitions go to another process
 LONGEST_BATCH_MS = 3_600_000  # the database may be away for that long before the group gives the partitions away
 ALONE = 400  # records up to which one lane counts them all
+AHEAD = 1  # how many batches lanes may be apart
 
 Records = Sequence[ConsumerRecord[bytes, bytes]]
+Found = dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]
+Work = list[asyncio.Future[None]]
 
 
 class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
@@ -42,7 +46,8 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
         self.lanes = [Lane(settings, number) for number in range(settings.lanes)]
         self.stopped_because: str | None = None
         self.has_joined = False
-        self.at_hand = asyncio.Lock()  # held from a batch's first step to its commit
+        self.is_idle = asyncio.Event()  # all that was taken is committed
+        self.is_idle.set()
         self.consumer: AIOKafkaConsumer | None = None
 
     async def on_start(self) -> None:
@@ -67,8 +72,7 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
         """Finish and commit the batch at hand, so that nobody repeats it. If they do, the ledger knows it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PARTING):
-                await self.at_hand.acquire()
-                self.at_hand.release()
+                await self.is_idle.wait()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Part of the group from here on, be it with no partition for now."""
@@ -91,36 +95,42 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
     async def consume(self) -> None:
         assert self.consumer is not None  # noqa: S101 - on_start came first
         at_most = self.settings.batch_events * len(self.lanes)
-        while not self.should_stop:
-            found = await self.consumer.getmany(timeout_ms=250, max_records=at_most)
-            records = [record for partition in found.values() for record in partition]
-            if not records:
-                continue
-            try:
-                async with self.at_hand:
-                    await self._count(records)
-                    await self._commit(found)
-            except TooManyFailuresError as error:
-                self.stopped_because = str(error)
-                log.critical("consumer.stopped", why=str(error))
-                return
-            except StoppedError:
-                return
+        under_way: deque[tuple[Found, Work]] = deque()
+        try:
+            while not self.should_stop:
+                found: Found = await self.consumer.getmany(timeout_ms=250, max_records=at_most)
+                records = [record for partition in found.values() for record in partition]
+                if records:
+                    self.is_idle.clear()
+                    under_way.append((found, self._hand_out(records)))
+                # After many there are more: a lane that is done must not wait for the other one. After few, what comes
+                # next is better taken when it is all there.
+                while len(under_way) > (AHEAD if len(records) > ALONE else 0):
+                    oldest, work = under_way.popleft()
+                    await _finish(work)
+                    await self._commit(oldest)
+                if not under_way:
+                    self.is_idle.set()
+        except TooManyFailuresError as error:
+            self.stopped_because = str(error)
+            log.critical("consumer.stopped", why=str(error))
+        except StoppedError:
+            pass
+        for lane in self.lanes:
+            lane.stop.set()
+        await asyncio.gather(*(part for _, work in under_way for part in work), return_exceptions=True)
 
-    async def _count(self, records: Records) -> None:
-        """Return when all are counted; raise only when no lane is at work any more."""
+    def _hand_out(self, records: Records) -> Work:
+        """Give the lanes their shares."""
         shares = [records] if len(records) <= ALONE else part(records, len(self.lanes))
         loop = asyncio.get_running_loop()
-        work = [
+        return [
             loop.run_in_executor(lane.thread, lane.handle, share)
             for lane, share in zip(self.lanes, shares, strict=False)
             if share
         ]
-        for ended in await asyncio.gather(*work, return_exceptions=True):
-            if ended is not None:
-                raise ended
 
-    async def _commit(self, found: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
+    async def _commit(self, found: Found) -> None:
         assert self.consumer is not None  # noqa: S101
         try:
             await self.consumer.commit({partition: records[-1].offset + 1 for partition, records in found.items()})
@@ -135,6 +145,13 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
                 lag = end - found[partition][-1].offset - 1
                 topic = partition.topic.removeprefix(self.settings.topic_prefix)
                 metrics.consumer_lag.labels(topic, partition.partition).set(lag)
+
+
+async def _finish(work: Work) -> None:
+    """Return when all shares are counted; raise only when no lane is at work on them any more."""
+    for ended in await asyncio.gather(*work, return_exceptions=True):
+        if ended is not None:
+            raise ended
 
 
 def part(records: Records, number: int) -> list[list[ConsumerRecord[bytes, bytes]]]:
