@@ -63,7 +63,7 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
             heartbeat_interval_ms=2_500,
             max_poll_interval_ms=LONGEST_BATCH_MS,
             fetch_max_wait_ms=250,
-            max_partition_fetch_bytes=524_288,
+            max_partition_fetch_bytes=262_144,
         )
         self.consumer.subscribe([topic.on(self.settings) for topic in TOPICS], listener=self)
         await self.consumer.start()
