@@ -31,7 +31,7 @@ COPY ledger (organization_id, source, event_id, type, occurred_at, customer_id, 
 LEDGER_TYPES = ["text", "text", "text", "text", "timestamptz", *["text"] * 5, "int8", "int8", "text"]
 COPY_SUMS = "COPY sums FROM STDIN (FORMAT binary)"
 SUMS_TYPES = ["text", "text", "int8", "int4", "timestamptz", "timestamptz"]
-# Lists are read for the customers of `touched`.
+# Lists and histories are read for the customers of `touched`.
 TOUCH = "INSERT INTO touched SELECT organization_id, customer_id FROM sums"
 # Whether any of these sales or customers needs a second look.
 UNUSUAL = """
@@ -118,7 +118,7 @@ def count(connection: Connection, rows: Sequence[Row], programs: Sequence[Progra
     _insist_on_the_usual(connection, rows)
     copy(connection, COPY_LEDGER, LEDGER_TYPES, (row[1:14] for row in rows))
     copy(connection, COPY_SUMS, SUMS_TYPES, _sums(rows))
-    if any(program.static_slots for program in programs):
+    if any(program.static_slots or program.series for program in programs):
         connection.execute(TOUCH)
     for program in programs:
         names = arrays.needed(program.columns)

@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from services.segmenter import history
 from services.segmenter.arrays import Bytes, Customers, read
 from services.segmenter.program import Program
 from services.segmenter.staging import Connection, copy
@@ -114,6 +115,8 @@ def evaluate(  # noqa: PLR0917 - who, when, why
     if program.static_slots:
         _read_lists(connection, program, customers, desired)
     customers.columns.static = {name: desired[:, slot] for name, slot in program.static_slots.items()}
+    if program.series:
+        customers.columns.series = history.read(connection, program, customers.ids, now)
     answers: Answers = {}
     for segment in program.segments:
         if segment.criteria is not None:

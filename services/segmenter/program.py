@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from services.segmenter.staging import Connection
 from shared.domain.criteria import Criteria, Leaf, parse
+from shared.domain.criteria.history import Series
+from shared.domain.criteria.windows import series_of
 from shared.errors import InvalidError
 from shared.logging import logger
 
@@ -65,6 +67,11 @@ class Program:
     @cached_property
     def leaves(self) -> frozenset[Leaf]:
         return frozenset().union(*(segment.criteria.leaves() for segment in self.segments if segment.criteria))
+
+    @cached_property
+    def series(self) -> dict[Series, int | None]:
+        """What of customers' history the segments look at, and how many days of it; None for all."""
+        return series_of(self.leaves)
 
     @cached_property
     def static_slots(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import ClauseElement, Engine, create_engine
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -48,3 +49,10 @@ def sql(statement: ClauseElement) -> str:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     return str(compiled).replace("%%", "%")
+
+
+def statement(query: ClauseElement) -> tuple[str, dict[str, Any]]:
+    """The text of a query for psycopg, and its parameters."""
+    dialect = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]
+    compiled = query.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    return str(compiled), dict(compiled.params)

@@ -5,8 +5,8 @@ columns of customers in memory, when time alone can change it, and in plain Engl
 columns equal.
 """
 
-from shared.domain.criteria.columns import MISSING, NEVER, Columns, Labels
+from shared.domain.criteria.columns import MISSING, NEVER, Columns, Entries, Labels
 from shared.domain.criteria.leaf import Leaf, Tables
 from shared.domain.criteria.tree import Criteria, parse
 
-__all__ = ["MISSING", "NEVER", "Columns", "Criteria", "Labels", "Leaf", "Tables", "parse"]
+__all__ = ["MISSING", "NEVER", "Columns", "Criteria", "Entries", "Labels", "Leaf", "Tables", "parse"]

@@ -44,6 +44,15 @@ class Labels(Generic[T]):
         return np.array([decide(value) for value in self.values], np.bool_)[self.codes]
 
 
+@dataclass(frozen=True)
+class Entries:
+    """What customers did: entry i is of the customer in row `rows[i]`, at `at[i]`, and adds `values[i]`."""
+
+    rows: npt.NDArray[np.intp]
+    at: Integers
+    values: Integers
+
+
 @dataclass
 class Columns:
     """`size` customers. A column is there only when some leaf needs it (`Leaf.columns` names them)."""
@@ -58,6 +67,8 @@ class Columns:
     tags: Labels[tuple[str, ...]] = field(default_factory=lambda: Labels([], np.zeros(0, np.intp)))
     static: Mapping[str, Bools] = field(default_factory=dict)
     """static segment's id -> who is in it"""
+    series: Mapping[Hashable, Entries] = field(default_factory=dict)
+    """history.Series -> what of the history counts for it"""
 
     def __getitem__(self, name: str) -> Integers:
         return self.numbers[name]

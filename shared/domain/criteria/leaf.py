@@ -22,6 +22,7 @@ class Tables:
 
     customer: FromClause
     static_member: FromClause
+    ledger: FromClause
     organization_id: str
     time_zone: str
 

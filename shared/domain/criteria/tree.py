@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, and_, not_, or_
 
-from shared.domain.criteria import birthdays, instants, labels, numbers
+from shared.domain.criteria import birthdays, instants, labels, numbers, windows
 from shared.domain.criteria.columns import NEVER, Bools, Columns, Integers
 from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables
 from shared.errors import InvalidError
@@ -22,6 +22,7 @@ FIELDS: dict[str, Callable[[Reader], Leaf]] = {
     **instants.FIELDS,
     **labels.FIELDS,
     **birthdays.FIELDS,
+    **windows.FIELDS,
 }
 
 Answers = dict[Leaf, Bools]
