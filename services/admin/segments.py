@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, literal, or_, select, update
 
 from services.admin import audit, customers, memberships, organizations, segment_uses
 from services.admin.announcements import announce
@@ -40,6 +40,8 @@ class NewSegment(BaseModel):
     color: Color = "#4f7cac"
     kind: Literal["dynamic", "static"] = "dynamic"
     criteria: Tree | None = None
+    members_of: str | None = Field(None, description="Static only: starts as a copy of who is in this segment now.")
+    members_by: Tree | None = Field(None, description="Static only: starts with who meets these criteria now.")
 
 
 class SegmentChange(BaseModel):
@@ -109,12 +111,15 @@ def slot_of(connection: Connection, organization_id: str, segment_id: str) -> in
     return slot
 
 
-def create(connection: Connection, key: Key, wanted: NewSegment) -> str:
-    """The id of the new one. Raises InvalidError and ConflictError (the name is taken)."""
+def create(connection: Connection, key: Key, wanted: NewSegment, now: datetime) -> str:
+    """The id of the new one. Raises InvalidError, NotFoundError (members_of) and ConflictError (the name is taken)."""
     if wanted.kind == "static" and wanted.criteria is not None:
         raise InvalidError("must be left out: a static segment has a list of members instead", "criteria")
     if wanted.kind == "dynamic" and wanted.criteria is None:
         raise InvalidError("is missing: a dynamic segment needs them (a list to manage by hand is static)", "criteria")
+    for name in ("members_of", "members_by"):
+        if wanted.kind == "dynamic" and getattr(wanted, name) is not None:
+            raise InvalidError("must be left out: only a static segment starts as a list", name)
     organizations.lock(connection, key.organization_id)
     _check_name(connection, key.organization_id, wanted.name)
     if wanted.criteria is not None:
@@ -131,9 +136,11 @@ def create(connection: Connection, key: Key, wanted: NewSegment) -> str:
             slot=next(slot for slot in range(len(taken) + 1) if slot not in taken),
             state="filling",
             progress=0,
-            **wanted.model_dump(),
+            **wanted.model_dump(exclude={"members_of", "members_by"}),
         )
     )
+    if wanted.members_of is not None or wanted.members_by is not None:
+        _list_members(connection, key, segment_id, wanted, now)
     _tell(connection, key, "segment.created", segment_id)
     return segment_id
 
@@ -203,6 +210,23 @@ def preview(connection: Connection, organization_id: str, tree: dict[str, Any], 
     return Preview(count=count, sample=sample)
 
 
+def _list_members(connection: Connection, key: Key, segment_id: str, wanted: NewSegment, now: datetime) -> None:
+    """Start a static segment with those of another one and those who meet criteria, in one statement."""
+    meant = []
+    if wanted.members_of is not None:
+        slot = slot_of(connection, key.organization_id, wanted.members_of)
+        meant.append(memberships.inside(slot))
+    if wanted.members_by is not None:
+        criteria = _check_criteria(connection, key.organization_id, wanted.members_by, "members_by")
+        zone = organizations.read(connection, key.organization_id).time_zone
+        meant.append(predicate(criteria, key.organization_id, zone, now))
+    who = select(literal(key.organization_id), literal(segment_id), customer.c.customer_id, literal(now)).where(
+        customer.c.organization_id == key.organization_id, or_(*meant)
+    )
+    columns = ["organization_id", "segment_id", "customer_id", "added_at"]
+    connection.execute(insert(static_member).from_select(columns, who))
+
+
 def _is(organization_id: str, segment_id: str) -> Any:
     return (segment.c.organization_id == organization_id) & (segment.c.segment_id == segment_id)
 
@@ -223,13 +247,18 @@ def _check_name(connection: Connection, organization_id: str, name: str) -> None
         raise ConflictError(f"There is a segment {name!r} already. Choose another name.")
 
 
-def _check_criteria(connection: Connection, organization_id: str, tree: dict[str, Any]) -> Criteria:
-    """The criteria, valid also in what they refer to."""
-    criteria = parse(tree)
+def _check_criteria(
+    connection: Connection, organization_id: str, tree: dict[str, Any], called: str = "criteria"
+) -> Criteria:
+    """The criteria, valid also in what they refer to. `called`: the field that they came in."""
+    try:
+        criteria = parse(tree)
+    except InvalidError as error:
+        raise InvalidError(error.message, called + error.field.removeprefix("criteria"), error.code) from None
     for segment_id in segment_uses.named_in(criteria):
         row = connection.execute(_rows(organization_id).where(segment.c.segment_id == segment_id)).mappings().first()
         if row is None or row["kind"] != "static":
-            raise InvalidError(f"name {segment_id!r}, which is no static segment of this organization", "criteria")
+            raise InvalidError(f"name {segment_id!r}, which is no static segment of this organization", called)
     return criteria
 
 

@@ -57,6 +57,7 @@ AND NOT EXISTS (
     THEN get_bit(entered, %(slot)s) = 1 OR get_bit("left", %(slot)s) = 1 ELSE false END)
 """
 REMOVE_LIST = "DELETE FROM static_member WHERE organization_id = %s AND segment_id = %s"
+REMOVE_DAYS = "DELETE FROM segment_day WHERE organization_id = %s AND segment_id = %s"
 
 
 class Backfill(Listener):
@@ -118,5 +119,6 @@ class Backfill(Listener):
                 known = {"organization_id": organization_id, "slot": slot, "at_once": AT_ONCE}
                 if connection.execute(CLEAR, known).rowcount == 0:
                     connection.execute(REMOVE_LIST, [organization_id, segment_id])
+                    connection.execute(REMOVE_DAYS, [organization_id, segment_id])
                     connection.execute(REMOVE, known | {"segment_id": segment_id})
                     return

@@ -37,12 +37,23 @@ ON CONFLICT DO NOTHING
 COPY_OUTBOX = 'COPY outbox (organization_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)'
 OUTBOX_TYPES = ["text", "text", "timestamptz", "text", "bytea", "bytea"]
 # Locks the counters in the order of their ids, so that two lanes never wait in a ring; last, so that they wait little.
+# The day is the organization's.
 COUNT = """
-WITH delta AS (SELECT * FROM unnest(%s::text[], %s::bigint[]) AS d (segment_id, n)),
-     locked AS (SELECT s.segment_id, d.n FROM segment s JOIN delta d USING (segment_id)
-                WHERE s.organization_id = %s ORDER BY s.segment_id FOR NO KEY UPDATE OF s)
-UPDATE segment s SET member_count = s.member_count + locked.n FROM locked
-WHERE s.organization_id = %s AND s.segment_id = locked.segment_id
+WITH delta AS (
+    SELECT * FROM unnest(%(segment_ids)s::text[], %(entered)s::bigint[], %(left)s::bigint[])
+    AS d (segment_id, came, went)
+), locked AS (
+    SELECT s.segment_id, came, went FROM segment s JOIN delta USING (segment_id)
+    WHERE s.organization_id = %(organization_id)s ORDER BY s.segment_id FOR NO KEY UPDATE OF s
+), counted AS (
+    UPDATE segment s SET member_count = s.member_count + came - went FROM locked
+    WHERE s.organization_id = %(organization_id)s AND s.segment_id = locked.segment_id
+)
+INSERT INTO segment_day AS d (organization_id, segment_id, day, entered, "left")
+SELECT %(organization_id)s, segment_id, (%(now)s::timestamptz AT TIME ZONE o.time_zone)::date, came, went
+FROM locked, organization o WHERE o.organization_id = %(organization_id)s
+ON CONFLICT (organization_id, segment_id, day) DO UPDATE SET
+    entered = d.entered + excluded.entered, "left" = d."left" + excluded."left"
 """
 # Who of the customers at hand stands in a static list.
 LISTED = """
@@ -57,11 +68,11 @@ OutboxRow = tuple[str, str, datetime, str, bytes, bytes]
 
 @dataclass
 class Moves:
-    """What a refresh changed. `counts` is by (organization, segment)."""
+    """What a refresh changed. `counts` is (entered, left) by (organization, segment)."""
 
     entered: int = 0
     left: int = 0
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    counts: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     sooner: int = NEVER
 
     def add(self, program: Program, change: Bits, after: Bits) -> None:
@@ -71,11 +82,9 @@ class Moves:
             left = int(change[:, slot].sum()) - entered
             self.entered += entered
             self.left += left
-            self.count(program.organization_id, program.segment_ids[slot], entered - left)
-
-    def count(self, organization_id: str, segment_id: str, delta: int) -> None:
-        key = (organization_id, segment_id)
-        self.counts[key] = self.counts.get(key, 0) + delta
+            key = (program.organization_id, program.segment_ids[slot])
+            known = self.counts.get(key, (0, 0))
+            self.counts[key] = (known[0] + entered, known[1] + left)
 
 
 def refresh(
@@ -136,13 +145,13 @@ def evaluate(  # noqa: PLR0917 - who, when, why
 
 def finish(connection: Connection, moves: Moves, now: datetime) -> None:
     """Keep the counters and wake whoever waits; the last statements of a transaction."""
-    by_organization: dict[str, dict[str, int]] = {}
-    for (organization_id, segment_id), delta in moves.counts.items():
-        if delta:
-            by_organization.setdefault(organization_id, {})[segment_id] = delta
-    for organization_id, deltas in sorted(by_organization.items()):
-        known = [list(deltas), list(deltas.values()), organization_id, organization_id]
-        connection.execute(COUNT, known)
+    by_organization: dict[str, list[tuple[str, int, int]]] = {}
+    for (organization_id, segment_id), (entered, left) in moves.counts.items():
+        by_organization.setdefault(organization_id, []).append((segment_id, entered, left))
+    for organization_id, counts in sorted(by_organization.items()):
+        columns = [list(column) for column in zip(*counts, strict=True)]
+        known = dict(zip(("segment_ids", "entered", "left"), columns, strict=True))
+        connection.execute(COUNT, known | {"organization_id": organization_id, "now": now})
     if moves.entered or moves.left:
         connection.execute("SELECT pg_notify(%s, '')", [OUTBOX_CHANNEL])
     if moves.sooner < micros(now) + LISTENED:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import select, text, update
 
 from services.admin import customer_events
 from shared.database.engine import connect
-from shared.database.tables import flip, segment, static_member
+from shared.database.tables import flip, segment, segment_day, static_member
 from shared.settings import AdminSettings
 from tests.admin import Api, running
 
@@ -220,3 +221,56 @@ def test_the_database_away_is_503(api: Api) -> None:
         connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert api("GET", "/segments").status_code == 200
     assert api.client.get("/readyz").status_code == 200
+
+
+def test_history_tells_every_day_from_todays_size_backwards(api: Api) -> None:
+    zone = ZoneInfo("Asia/Kolkata")
+    today = datetime.now(UTC).astimezone(zone).date()
+    api.add_segment("list", 8, member_count=10)
+    for back, entered, left in ((0, 3, 1), (2, 5, 0)):
+        day = today - timedelta(days=back)
+        api.insert(segment_day, organization_id="demo", segment_id="list", day=day, entered=entered, left=left)
+    items = api.get("/segments/list/history?days=4")["items"]
+    assert [(item["members"], item["entered"], item["left"]) for item in items] == [
+        (3, 0, 0),
+        (8, 5, 0),
+        (8, 0, 0),
+        (10, 3, 1),
+    ]
+    assert items[-1]["date"] == today.isoformat()
+    assert api("GET", "/segments/list/history?days=0").status_code == 422
+    assert api("GET", "/segments/list/history", organization="other").status_code == 404
+
+
+def test_a_static_segment_starts_as_a_frozen_copy(api: Api) -> None:
+    api.add_segment("origin", 8)
+    for number in range(4):
+        bits = bytes([0, number % 2])
+        api.add_customer(f"c-{number}", visit_count=number, memberships=bits)
+    api.add_customer("c-9", organization="other", visit_count=9, memberships=bytes([0, 1]))
+    wanted = {"name": "Copy", "kind": "static", "members_of": "origin", "members_by": OFTEN}
+    assert api("POST", "/segments", wanted).json()["id"] == "copy"
+    with api.engine.connect() as connection:
+        listed = select(static_member.c.organization_id, static_member.c.customer_id).order_by(
+            static_member.c.customer_id
+        )
+        assert connection.execute(listed).all() == [("demo", "c-1"), ("demo", "c-3")]
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "field"),
+    [
+        ({"members_of": "nothing"}, 404, None),
+        ({"members_by": {"all": []}}, 422, "members_by.all"),
+        ({"members_by": {"all": [OFTEN, OFTEN | {"op": "near"}]}}, 422, "members_by.all[1].op"),
+        ({"kind": "dynamic", "criteria": OFTEN, "members_of": "vip-customers"}, 422, "members_of"),
+    ],
+)
+def test_a_copy_of_nothing_is_refused_and_leaves_nothing(
+    api: Api, more: dict[str, Any], status: int, field: str | None
+) -> None:
+    answer = api("POST", "/segments", {"name": "Copy", "kind": "static"} | more)
+    assert answer.status_code == status
+    if field is not None:
+        assert answer.json()["errors"][0]["field"] == field
+    assert api("GET", "/segments/copy").status_code == 404

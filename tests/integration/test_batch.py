@@ -172,3 +172,11 @@ def test_organizations_do_not_mix(batches: Batches) -> None:
     count(batches, sale(1, "c-1", 111), theirs)
     found = batches.connection.execute("SELECT organization_id, total_spent FROM customer ORDER BY 1").fetchall()
     assert found == [("demo", 111), ("other", 333)]
+
+
+def test_each_day_knows_how_many_entered_and_left(batches: Batches) -> None:
+    count(batches, *(sale(n, "c-1", 5_000, NOW - DAY) for n in range(3)))
+    count(batches, void(1, "R-0", "c-1"))
+    days = batches.connection.execute('SELECT segment_id, day, entered, "left" FROM segment_day ORDER BY segment_id')
+    today = NOW.date()
+    assert days.fetchall() == [("new", today, 1, 0), ("vip", today, 1, 1)]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from services.admin import customer_csv, customers, idempotency, segment_members, segments
+from services.admin import customer_csv, customers, idempotency, segment_history, segment_members, segments
 from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
 from services.admin.customer_events import wait_until
 from services.admin.customers import Customer
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.routes.answers import ACCEPTED, CSV, csv_answer
+from services.admin.segment_history import History
 from services.admin.segment_members import Members
 from services.admin.segments import NewSegment, Preview, PreviewOf, Segment, SegmentChange
 from services.admin.versions import etag
@@ -20,6 +21,7 @@ from shared.problems import described
 
 router = APIRouter(tags=["segments"])
 SegmentId = Annotated[str, Path(min_length=1, max_length=128)]
+Days = Annotated[int, Query(ge=1, le=1_000)]
 ONE = "/segments/{segment_id}"
 
 
@@ -32,12 +34,12 @@ def entries(key: Viewer, parts: Parts, limit: Limit = 50, cursor: Cursor = None)
 
 @router.post("/segments", status_code=201, responses=described(409))
 def create(
-    wanted: NewSegment, key: Marketer, parts: Parts, response: Response, request_key: RequestKey = None
+    wanted: NewSegment, *, key: Marketer, parts: Parts, now: Now, response: Response, request_key: RequestKey = None
 ) -> Segment:
     """Make a segment. It fills in the background: see state and progress."""
     with parts.engine.begin() as connection:
         segment_id = idempotency.once(
-            connection, key, request_key, wanted, lambda: segments.create(connection, key, wanted)
+            connection, key, request_key, wanted, lambda: segments.create(connection, key, wanted, now)
         )
         made = segments.read(connection, key.organization_id, segment_id)
     response.headers["Location"] = f"/v1/segments/{segment_id}"
@@ -83,6 +85,13 @@ def remove(segment_id: SegmentId, key: Marketer, parts: Parts, now: Now) -> None
     """Delete a segment that nothing uses."""
     with parts.engine.begin() as connection:
         segments.remove(connection, key, segment_id, now)
+
+
+@router.get(f"{ONE}/history")
+def history(segment_id: SegmentId, key: Viewer, parts: Parts, now: Now, days: Days = 90) -> History:
+    """Members at the end of each day, and how many entered and left."""
+    with parts.engine.connect() as connection:
+        return segment_history.of(connection, key.organization_id, segment_id, days, now)
 
 
 @router.get(f"{ONE}/members")

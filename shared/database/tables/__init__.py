@@ -7,7 +7,7 @@ from shared.database.tables.customers import customer, customer_merge, erasure, 
 from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
 from shared.database.tables.mail import campaign, mail_batch, mail_content, mail_rate, mail_slot, message, suppression
 from shared.database.tables.organizations import api_key, audit_log, idempotency, organization
-from shared.database.tables.segments import outbox, segment, segment_change, static_member
+from shared.database.tables.segments import outbox, segment, segment_change, segment_day, static_member
 
 __all__ = [
     "api_key",
@@ -30,6 +30,7 @@ __all__ = [
     "outbox",
     "segment",
     "segment_change",
+    "segment_day",
     "static_member",
     "suppression",
     "waiting_adjustment",

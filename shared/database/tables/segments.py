@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Date,
     Float,
     Identity,
     Index,
@@ -38,6 +39,17 @@ segment = Table(
     required("updated_at", Instant, server_default=func.now()),
     UniqueConstraint("organization_id", "slot"),
     UniqueConstraint("organization_id", "name"),
+)
+
+segment_day = Table(
+    "segment_day",
+    metadata,
+    organization_key(),
+    Column("segment_id", Id, primary_key=True),
+    Column("day", Date, primary_key=True, comment="in the organization's time zone"),
+    required("entered", BigInteger),
+    required("left", BigInteger),
+    comment="How many entered and left a segment on a day; its size then follows from its size now.",
 )
 
 static_member = Table(
