@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.admin.instants import Instant
-from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
+from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Cause
 
 Type = Literal["promotional", "newsletter", "birthday", "anniversary", "follow_up", "welcome"]
 State = Literal["draft", "scheduled", "sending", "active", "paused", "sent", "cancelled", "failed"]
@@ -56,6 +56,11 @@ class OnSegmentEntered(Form):
     segment_id: SegmentId
     cool_down_days: Annotated[int, Field(ge=0, le=3_650, description="Not again to the same customer before.")] = 30
     delay_hours: Annotated[int, Field(ge=0, le=8_760)] = 0
+    causes: Annotated[
+        list[Cause],
+        Field(min_length=1, max_length=4, description="Why they entered. A new or edited segment mails nobody else."),
+        AfterValidator(_no_repetition),
+    ] = ["event", "time"]
 
 
 Trigger = Annotated[OnDay | OnSegmentEntered, Field(discriminator="on")]

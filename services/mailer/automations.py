@@ -53,6 +53,8 @@ COLUMNS = (
 DAY = timedelta(days=1)
 # Later than this nobody wants to hear "happy birthday", however long the mail may wait.
 LONGEST_CATCH_UP = 7
+# What a campaign follows that says nothing else: an edited or newly filled segment is no moment in a customer's life.
+CAUSES = ("event", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Entry:
     customer_id: str
     segment_id: str
     at: datetime
+    cause: str = "event"
 
 
 def plan_entries(connection: Connection, organization_id: str, entries: Sequence[Entry], now: datetime) -> int:
@@ -165,8 +168,10 @@ def _plan_round(connection: Connection, wanted: Campaign, entries: Sequence[Entr
 
 
 def _follows(wanted: Campaign, entry: Entry) -> bool:
+    trigger = wanted.trigger or {}
     in_time = wanted.activated_at is None or entry.at >= wanted.activated_at
-    return in_time and (wanted.trigger or {}).get("segment_id") == entry.segment_id
+    is_meant = entry.cause in (trigger.get("causes") or CAUSES)
+    return in_time and is_meant and trigger.get("segment_id") == entry.segment_id
 
 
 def _rounds(entries: Iterable[Entry]) -> Iterable[list[Entry]]:

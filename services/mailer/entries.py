@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError
@@ -20,9 +19,6 @@ from shared.kafka import Topic
 from shared.logging import logger
 
 log = logger(__name__)
-
-# An edited or newly filled segment is no moment in a customer's life: nobody is welcomed for it.
-CAUSES: Final = frozenset({"event", "time"})
 
 
 class Follower:
@@ -46,10 +42,10 @@ class Follower:
             log.warning("segment_event.unreadable", why=str(error))
             metrics.events.labels(Topic.SEGMENTS.value, "", "rejected").inc()
             return None
-        if not isinstance(event, SegmentEntered) or event.data.cause not in CAUSES:
+        if not isinstance(event, SegmentEntered):
             return None
         data = event.data
-        return Entry(event.id, data.organization_id, data.customer_id, data.segment_id, data.at)
+        return Entry(event.id, data.organization_id, data.customer_id, data.segment_id, data.at, data.cause)
 
     def _plan(self, organization_id: str, entries: Sequence[Entry]) -> None:
         try:

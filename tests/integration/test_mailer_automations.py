@@ -188,6 +188,12 @@ def test_the_cool_down_holds_within_one_batch_and_over_batches(store: Engine) ->
     assert occasions(store) == {("a", "entered-1"), ("a", "entered-4")}
 
 
+def test_a_campaign_says_which_causes_it_follows(store: Engine) -> None:
+    follower = welcome(store, causes=["backfill"])
+    follower.take([entry("1"), entry("2", "b", cause="backfill"), entry("3", cause="edit")])
+    assert occasions(store) == {("b", "entered-2")}
+
+
 def test_a_skipped_message_starts_no_cool_down(store: Engine) -> None:
     follower = welcome(store)
     follower.take([entry("1")])
