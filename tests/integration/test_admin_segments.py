@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import psycopg
 import pytest
 from sqlalchemy import select, text, update
@@ -274,3 +275,39 @@ def test_a_copy_of_nothing_is_refused_and_leaves_nothing(
     if field is not None:
         assert answer.json()["errors"][0]["field"] == field
     assert api("GET", "/segments/copy").status_code == 404
+
+
+def upload(api: Api, segment_id: str, file: bytes) -> httpx.Response:
+    headers = {"authorization": f"Bearer {api.keys['demo', 'owner']}", "content-type": "text/csv"}
+    return api.client.post(f"/v1/segments/{segment_id}/members.csv", content=file, headers=headers)
+
+
+def test_a_list_comes_from_a_csv_and_tells_who_is_unknown(api: Api) -> None:
+    api.add_segment("list", 8)
+    for number in range(3):
+        api.add_customer(f"c-{number}")
+    api.add_customer("c-other", organization="other")
+    answer = upload(api, "list", b"\xef\xbb\xbfname,customer_id\nAnn,c-0\nBob, c-2 \n,c-other\n,\n")
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["added"], found["refused"]) == (2, 1)
+    assert (found["rows"][0]["line"], found["rows"][0]["customer_id"]) == (4, "c-other")
+    with api.engine.connect() as connection:
+        assert set(connection.execute(select(static_member.c.customer_id)).scalars()) == {"c-0", "c-2"}
+        assert connection.execute(select(flip.c.cause).distinct()).scalars().all() == ["edit"]
+
+
+@pytest.mark.parametrize(
+    ("segment_id", "file", "status", "words"),
+    [
+        ("list", b"id\nc-0\n", 422, "column customer_id; it has id"),
+        ("list", b"customer_id\n\xff\n", 422, "UTF-8"),
+        ("vip-customers", b"customer_id\nc-0\n", 409, "static"),
+        ("nothing", b"customer_id\nc-0\n", 404, "nothing"),
+    ],
+)
+def test_what_is_no_list_is_refused(api: Api, segment_id: str, file: bytes, status: int, words: str) -> None:
+    api.add_segment("list", 8)
+    answer = upload(api, segment_id, file)
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["detail"]

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Body, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from services.admin import customer_csv, customers, idempotency, segment_history, segment_members, segments
+from services.admin import (
+    customer_csv,
+    customers,
+    idempotency,
+    segment_history,
+    segment_lists,
+    segment_members,
+    segments,
+)
 from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
 from services.admin.customer_events import wait_until
 from services.admin.customers import Customer
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.routes.answers import ACCEPTED, CSV, csv_answer
 from services.admin.segment_history import History
+from services.admin.segment_lists import Listed
 from services.admin.segment_members import Members
 from services.admin.segments import NewSegment, Preview, PreviewOf, Segment, SegmentChange
 from services.admin.versions import etag
@@ -110,6 +119,19 @@ def members_as_csv(segment_id: SegmentId, key: Viewer, parts: Parts) -> Streamin
     with parts.engine.connect() as connection:
         slot = segments.slot_of(connection, key.organization_id, segment_id)
     return csv_answer(customer_csv.stream(parts.engine, key.organization_id, slot), f"{segment_id}.csv")
+
+
+@router.post(f"{ONE}/members.csv", responses=described(409, 413))
+def add_by_csv(
+    segment_id: SegmentId,
+    file: Annotated[bytes, Body(media_type="text/csv", description="A header with customer_id; at most 1 MB.")],
+    key: Marketer,
+    parts: Parts,
+    now: Now,
+) -> Listed:
+    """Add the customers of a CSV to a static segment. Rows of nobody known are told, and keep no other row out."""
+    with parts.engine.begin() as connection:
+        return segment_lists.add(connection, key, segment_id, file, now)
 
 
 @router.post(f"{ONE}/members", status_code=204, responses=described(409) | ACCEPTED)

@@ -1,0 +1,65 @@
+"""Members of a static segment from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+from io import StringIO
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, select
+
+from services.admin import segment_members
+from shared.database.tables import customer
+from shared.errors import InvalidError
+from shared.keys import Key
+
+COLUMN = "customer_id"
+TOLD = 100
+
+
+class Refused(BaseModel):
+    """A row that names nobody known."""
+
+    line: int = Field(description="In the file; the header is line 1.")
+    customer_id: str
+    reason: str
+
+
+class Listed(BaseModel):
+    """What became of a file."""
+
+    added: int = Field(description="Customers named in it that are members now.")
+    refused: int
+    rows: list[Refused] = Field(description=f"The first {TOLD} that were refused.")
+
+
+def add(connection: Connection, key: Key, segment_id: str, file: bytes, now: datetime) -> Listed:
+    """Raises InvalidError for what is no CSV with a customer_id column, NotFoundError, ConflictError (not static)."""
+    named = _read(file)
+    wanted = select(customer.c.customer_id).where(
+        customer.c.organization_id == key.organization_id, customer.c.customer_id.in_(set(named.values()))
+    )
+    known = set(connection.execute(wanted).scalars())
+    refused = [
+        Refused(line=line, customer_id=each[:64], reason="there is no such customer: create them first")
+        for line, each in named.items()
+        if each not in known
+    ]
+    segment_members.add(connection, key, segment_id, sorted(known), now)
+    return Listed(added=len(known), refused=len(refused), rows=refused[:TOLD])
+
+
+def _read(file: bytes) -> dict[int, str]:
+    """Customer ids by line."""
+    try:
+        rows = csv.DictReader(StringIO(file.decode("utf-8-sig"), newline=""), strict=True)
+        if COLUMN not in (rows.fieldnames or []):
+            columns = ", ".join(rows.fieldnames or []) or "nothing"
+            raise InvalidError(f"must have a header with the column {COLUMN}; it has {columns[:200]}", "file")
+        named = ((rows.line_num, (row[COLUMN] or "").strip()) for row in rows)
+        return {line: customer_id for line, customer_id in named if customer_id}
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"must be UTF-8; byte {error.start} is not", "file") from None
+    except csv.Error as error:
+        raise InvalidError(f"is no CSV: {error}", "file") from None
