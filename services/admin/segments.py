@@ -187,8 +187,8 @@ def remove(connection: Connection, key: Key, segment_id: str, now: datetime) -> 
     uses = segment_uses.of(connection, key.organization_id, segment_id)
     if uses:
         raise ConflictError(f"The segment {segment_id!r} is used by {', '.join(uses)}. Take it out there first.")
-    # Its name is free from now on. An instant makes the new one unique.
-    gone = {"state": "deleting", "name": f"{segment_id} deleted at {now.isoformat()}", "updated_at": now}
+    # It keeps its name for the last events that tell of it; the name is free all the same.
+    gone = {"state": "deleting", "updated_at": now}
     connection.execute(update(segment).where(_is(key.organization_id, segment_id)).values(gone))
     connection.execute(
         delete(static_member).where(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -38,7 +39,13 @@ segment = Table(
     required("created_at", Instant, server_default=func.now()),
     required("updated_at", Instant, server_default=func.now()),
     UniqueConstraint("organization_id", "slot"),
-    UniqueConstraint("organization_id", "name"),
+    Index(
+        "segment_name_key",
+        "organization_id",
+        "name",
+        unique=True,
+        postgresql_where=text("state <> 'deleting'"),
+    ),
 )
 
 segment_day = Table(
