@@ -57,7 +57,10 @@ class SegmenterSettings(Settings):
     """Ledger, stats, memberships."""
 
     lanes: int = Field(
-        2, ge=1, le=64, description="Consumers side by side in this process, each with its own connection."
+        2,
+        ge=1,
+        le=64,
+        description="Batches counted side by side in this process, each by its own thread and connection.",
     )
     batch_events: int = Field(5_000, ge=1, le=50_000, description="Most records that one transaction takes.")
     dead_letter_share: float = Field(

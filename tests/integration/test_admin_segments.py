@@ -78,6 +78,7 @@ def test_a_deleted_segment_is_hidden_and_keeps_its_slot_until_it_is_cleared(api:
     assert "often" not in [item["id"] for item in api.get("/segments")["items"]]
     # Its name is free, its slot and id not yet.
     assert api("POST", "/segments", {"name": "Often", "criteria": OFTEN}).json()["id"] == "often-2"
+    assert stored(api, "often").name == "Often", "the last events that tell of it carry it"
     assert (stored(api, "often").state, stored(api, "often").slot, stored(api, "often-2").slot) == ("deleting", 4, 5)
     # The segmenter has cleared it.
     with api.engine.begin() as connection:
