@@ -42,9 +42,8 @@ class Api:
     ) -> httpx.Response:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         token = self.keys[organization, role]
-        return self.client.request(
-            method, f"/v1{path}", json=body, headers={"authorization": f"Bearer {token}"} | given
-        )
+        sent = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return self.client.request(method, f"/v1{path}", headers={"authorization": f"Bearer {token}"} | given, **sent)
 
     def get(self, path: str, **more: str) -> Any:
         answer = self("GET", path, **more)

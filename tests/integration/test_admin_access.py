@@ -127,7 +127,7 @@ def test_no_reading_route_shows_anything_of_another_organization(api: Api) -> No
 
 def test_no_changing_route_reaches_another_organization(api: Api) -> None:
     fill(api, "other", SECRET)
-    bodies = {"members": {"customer_ids": [TWIN]}, "send": {"at": None}}
+    bodies = {"members": {"customer_ids": [TWIN]}, "send": {"at": None}, "members.csv": f"customer_id\n{TWIN}".encode()}
     reading = [filled(path) for path, methods in routes(api).items() if "get" in methods]
 
     def seen_by_other() -> dict[str, str]:

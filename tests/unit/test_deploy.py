@@ -43,7 +43,7 @@ def expressions() -> list[str]:
 
 
 def locked(path: Path) -> dict[str, str]:
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", path.read_text(), re.MULTILINE))
+    return dict(re.findall(r"^([\w.\[\]-]+)==(\S+)", path.read_text(), re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
