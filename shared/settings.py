@@ -48,6 +48,9 @@ class IngestSettings(Settings):
     )
     max_body_bytes: int = Field(16_000_000, ge=1_000, description="Largest request body; larger ones get 413.")
     acknowledge_seconds: float = Field(10.0, gt=0, description="How long to wait for Kafka before answering 503.")
+    hold_seconds: float = Field(
+        600.0, gt=0, description="How long a coupon is held for a sale before it is free again."
+    )
     webhook_secret: SecretStr = Field(
         SecretStr("whsec_cmVndWxhcnMtc2FuZGJveA=="), description="Secret of Resend's webhooks (whsec_...)."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from fastapi import FastAPI
 
@@ -13,7 +14,11 @@ from services.ingest.parts import Parts
 from services.ingest.publisher import Publisher
 from services.ingest.rate_limit import RateLimit
 from services.ingest.resend_webhook import check_secret
-from services.ingest.routes import events, front, preferences, unsubscribe, webhooks
+from services.ingest.routes import coupons, events, front, preferences, unsubscribe, webhooks
+from services.ingest.till.asked import place_of
+from services.ingest.till.booking import book, quote
+from services.ingest.till.desk import Desk
+from services.ingest.till.redeemed import Redeemed
 from shared import web
 from shared.clock import Clock, utc_now
 from shared.database.engine import engine
@@ -30,20 +35,31 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
     """
     check_secret(settings.webhook_secret.get_secret_value())
     database = engine(settings.database, pool_size=4, max_overflow=4, pool_timeout=5)
+    publisher = Publisher(settings)
+    hold_for = timedelta(seconds=settings.hold_seconds)
     parts = Parts(
         settings,
         clock,
         database,
         Keyring(settings.database),
-        Publisher(settings),
+        publisher,
         Currencies(database),
         RateLimit(settings.rate_limit),
+        quotes=Desk("quotes", settings.database, lambda at, asked: quote(at, asked, clock()), place_of),
+        bookings=Desk("bookings", settings.database, lambda at, asked: book(at, asked, clock(), hold_for), place_of),
+        redeemed=Redeemed(database, publisher),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         parts.publisher.start()
+        parts.quotes.start()
+        parts.bookings.start()
+        parts.redeemed.start()
         yield
+        await parts.redeemed.stop()
+        await asyncio.to_thread(parts.bookings.stop)
+        await asyncio.to_thread(parts.quotes.stop)
         await asyncio.to_thread(parts.publisher.stop)
         parts.keyring.close()
         database.dispose()
@@ -51,6 +67,6 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
     app = FastAPI(title="Regulars ingest", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
     app.state.parts = parts
     web.install(app, parts.publisher.why_not_ready, settings.max_body_bytes)
-    for module in (events, webhooks, unsubscribe, preferences, front):
+    for module in (events, coupons, webhooks, unsubscribe, preferences, front):
         app.include_router(module.router)
     return app

@@ -13,7 +13,11 @@ from sqlalchemy import Engine
 from services.ingest.currencies import Currencies
 from services.ingest.publisher import Publisher
 from services.ingest.rate_limit import RateLimit
+from services.ingest.till.asked import Answer, Question, Wanted
+from services.ingest.till.desk import Desk
+from services.ingest.till.redeemed import Redeemed
 from shared.clock import Clock
+from shared.domain.coupons import Offer, Refused
 from shared.errors import ForbiddenError
 from shared.keys import Key, Keyring
 from shared.problems import unauthorized
@@ -35,6 +39,9 @@ class Parts:
     publisher: Publisher
     currencies: Currencies
     rate_limit: RateLimit
+    quotes: Desk[Wanted, Offer | Refused]
+    bookings: Desk[Question, Answer]
+    redeemed: Redeemed
 
 
 def parts_of(request: Request) -> Parts:

@@ -1,8 +1,8 @@
 """One batch, one transaction: the way of an event through the segmenter, step by step.
 
 intake (decode, validate) -> ledger (what is new) -> fold (stats) -> identity (merges, erasures) -> profiles
--> memberships -> dead letters; then commit. Kafka's offset is committed after it, so a crash repeats the batch and the
-ledger's keys let nothing count twice.
+-> memberships -> dead letters -> redemptions; then commit. Kafka's offset is committed after it, so a crash repeats
+the batch and the ledger's keys let nothing count twice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from services.segmenter import dead_letters, express, fold, identity, intake, ledger, memberships, profiles
+from services.segmenter import dead_letters, express, fold, identity, intake, ledger, memberships, profiles, redemptions
 from services.segmenter.intake import Intake, Letter, Organization, Record, Row
 from services.segmenter.memberships import Moves
 from services.segmenter.program import Program, Programs
@@ -69,6 +69,7 @@ class Outcome:
     letters: list[Letter] = field(default_factory=list)
     kinds: dict[tuple[str, str], int] = field(default_factory=dict)
     moves: Moves = field(default_factory=Moves)
+    over_limit: int = 0
 
 
 class Batches:
@@ -119,6 +120,8 @@ class Batches:
                 guard(len(taken.records), len(taken.letters))
             dead_letters.store(self.connection, taken.letters)
             memberships.finish(self.connection, outcome.moves, self.clock())
+            sales = redemptions.sales_of(taken.rows if others else [])
+            outcome.over_limit = redemptions.settle(self.connection, sales, self.clock())
         if strays:
             self.settle(strays)
         outcome.letters = taken.letters
@@ -145,6 +148,7 @@ class Batches:
             fold.recompute(self.connection)
             self._refresh(organizations, moves)
             memberships.finish(self.connection, moves, self.clock())
+            redemptions.settle(self.connection, strays, self.clock())
 
     def _settle_customers(self, types: set[str], organizations: dict[str, Organization], moves: Moves) -> None:
         """Everything after the sums: who is who, what must be recomputed, profiles, memberships."""

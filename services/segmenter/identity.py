@@ -51,6 +51,26 @@ WITH gone AS (
 INSERT INTO static_member (organization_id, segment_id, customer_id)
 SELECT DISTINCT %(organization_id)s, segment_id, %(root)s FROM gone ON CONFLICT DO NOTHING
 """
+# Uses that the ledger has follow it; holds follow the merge.
+MOVE_REDEMPTIONS = """
+UPDATE coupon_use u SET customer_id = l.customer_id FROM ledger l
+WHERE u.organization_id = %(organization_id)s AND u.customer_id = ANY(%(group)s) AND u.in_ledger
+  AND l.organization_id = u.organization_id AND l.sale_id = u.sale_id AND l.entry = 'redeem:' || u.code
+  AND u.customer_id IS DISTINCT FROM l.customer_id
+"""
+MOVE_HOLDS = """
+UPDATE coupon_use SET customer_id = %(root)s
+WHERE organization_id = %(organization_id)s AND customer_id = ANY(%(ids)s) AND NOT in_ledger
+"""
+MOVE_GRANTS = """
+WITH gone AS (
+    DELETE FROM coupon_grant WHERE organization_id = %(organization_id)s AND customer_id = ANY(%(ids)s) RETURNING *
+)
+INSERT INTO coupon_grant (organization_id, coupon_code, customer_id, expires_at, granted_by, granted_at)
+SELECT DISTINCT ON (coupon_code) organization_id, coupon_code, %(root)s, expires_at, granted_by, granted_at
+FROM gone ORDER BY coupon_code, expires_at DESC NULLS FIRST
+ON CONFLICT DO NOTHING
+"""
 LAST_ERASED = "SELECT max(erased_at) FROM erasure WHERE organization_id = %s AND customer_digest = ANY(%s)"
 NOTE_ERASURE = """
 INSERT INTO erasure AS e (organization_id, customer_digest, erased_at) VALUES (%s, %s, %s)
@@ -67,6 +87,17 @@ WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
 """
 FORGET_MAIL_DAYS = "DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 FORGET_LISTS = "DELETE FROM static_member WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
+FORGET_USES = """
+UPDATE coupon_use SET customer_id = NULL
+WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
+  AND (NOT in_ledger OR redeemed_at <= %(at)s)
+"""
+FORGET_GRANTS = "DELETE FROM coupon_grant WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
+# Nobody's codes are nobody's to use.
+FORGET_CODES = """
+UPDATE coupon_code SET customer_id = NULL, expires_at = least(expires_at, %(at)s)
+WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
+"""
 # The audit log keeps what was done, and no longer to whom.
 FORGET_EDITS = """
 UPDATE audit_log SET subject = 'customer:erased', detail = '{}'
@@ -150,12 +181,15 @@ def _regroup(connection: Connection, organization_id: str, ids: set[str]) -> lis
         known |= {"root": root, "ids": [name for name, end in root_of.items() if end == root]}
         for statement in (SET_ROOT, ATTRIBUTE, APPEAR, ADD_DIRTY):
             connection.execute(statement, known)
-        connection.execute(MOVE_LIST_ENTRIES, known | {"ids": [name for name in known["ids"] if name != root]})
+        others = known | {"ids": [name for name in known["ids"] if name != root]}
+        for statement in (MOVE_LIST_ENTRIES, MOVE_HOLDS, MOVE_GRANTS):
+            connection.execute(statement, others)
         erased_at = connection.execute(
             LAST_ERASED, [organization_id, [digest(organization_id, name) for name in known["ids"]]]
         ).fetchone()
         if erased_at and erased_at[0]:
             _erase(connection, organization_id, set(known["ids"]), root, erased_at[0])
+    connection.execute(MOVE_REDEMPTIONS, known)
     return [(organization_id, name) for name in group if root_of[name] != name]
 
 
@@ -163,5 +197,6 @@ def _erase(connection: Connection, organization_id: str, ids: set[str], root: st
     for name in ids:
         connection.execute(NOTE_ERASURE, [organization_id, digest(organization_id, name), at])
     known = {"organization_id": organization_id, "root": root, "at": at}
-    for statement in (ANONYMIZE, FORGET_MAIL, FORGET_MAIL_DAYS, FORGET_LISTS, FORGET_EDITS, ADD_DIRTY):
+    forgetting = (FORGET_MAIL, FORGET_MAIL_DAYS, FORGET_LISTS, FORGET_USES, FORGET_GRANTS, FORGET_CODES, FORGET_EDITS)
+    for statement in (ANONYMIZE, *forgetting, ADD_DIRTY):
         connection.execute(statement, known)

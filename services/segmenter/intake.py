@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from shared.domain.coupons.codes import normalise
 from shared.domain.events import Event, Reason, decode, decode_till
 from shared.errors import InvalidError
 
@@ -155,8 +156,10 @@ ROWS: dict[str, Callable[[Any], Row | None]] = {
     "sale.completed": lambda event: _sale_row(event, "sale", event.data.total, event.data.discount),
     "sale.refunded": lambda event: _sale_row(event, f"refund:{event.data.refund_id}", event.data.total),
     "sale.voided": lambda event: _sale_row(event, "void", None),
-    "coupon.redeemed": lambda event: _sale_row(event, f"redeem:{event.data.coupon_code}", event.data.discount),
-    "coupon.redemption_reversed": lambda event: _sale_row(event, f"reverse:{event.data.coupon_code}", None),
+    "coupon.redeemed": lambda event: _sale_row(
+        event, f"redeem:{normalise(event.data.coupon_code)}", event.data.discount
+    ),
+    "coupon.redemption_reversed": lambda event: _sale_row(event, f"reverse:{normalise(event.data.coupon_code)}", None),
     "customer.upserted": _customer_row,
     "customer.consent_changed": _customer_row,
     "customer.merged": _customer_row,

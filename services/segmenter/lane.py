@@ -84,6 +84,7 @@ class Lane:
             metrics.dead_letters.labels(letter.reason).inc()
             log.warning("event.refused", topic=letter.record.topic, offset=letter.record.offset, reason=letter.reason)
         metrics.events.labels("all", "all", "duplicate").inc(outcome.repeated)
+        metrics.coupon_decisions.labels("over_limit").inc(outcome.over_limit)
         metrics.segment_changes.labels("entered").inc(outcome.moves.entered)
         metrics.segment_changes.labels("left").inc(outcome.moves.left)
         now = time.time()

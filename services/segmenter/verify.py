@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, column, func, or_, select, true, values
 from sqlalchemy import Text as SqlText
 
+from services.segmenter import verify_redemptions
 from shared.clock import utc_now
 from shared.database.engine import engine
 from shared.database.ledger_stats import STATS, stats_from_ledger
@@ -29,7 +30,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Difference:
-    """What was expected of a customer, by the ledger, and what was found. `about` is a stat or `segment:ID`."""
+    """What was expected of a customer, by the ledger, and what was found. `about` is a stat, `segment:ID`,
+    `redemption:CODE:SALE` or `coupon:CODE`.
+    """
 
     organization_id: str
     customer_id: str
@@ -109,6 +112,7 @@ def _differences(
         *_stats(connection, name, ids),
         *_memberships(connection, name, time_zone, now, ids),
         *_counts(connection, name),
+        *(Difference(name, *difference) for difference in verify_redemptions.differences(connection, name)),
     ]
 
 

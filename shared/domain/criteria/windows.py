@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, func, or_, select
 
+from shared.domain.coupons.codes import normalise
 from shared.domain.criteria.columns import DAY, NEVER, Bools, Columns, Entries, Integers
 from shared.domain.criteria.history import UNIT, Series, entries
 from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables, plural
@@ -140,7 +141,7 @@ def read_bought(reader: Reader) -> Happened:
 
 def read_redeemed(reader: Reader) -> Happened:
     is_any = reader.op(("has_any", "has_none")) == "has_any"
-    codes = tuple(sorted({code.upper() for code in reader.strings("coupon_codes")}))
+    codes = tuple(sorted({normalise(code) for code in reader.strings("coupon_codes")}))
     return Happened(Series("redeemed", "coupon_code", codes), is_any, _read_days(reader))
 
 

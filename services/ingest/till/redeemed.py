@@ -1,0 +1,124 @@
+"""Redemptions into Kafka, as `coupon.redeemed`: so that the ledger counts a commit as it counts an offline till's.
+
+A commit marks its use as unpublished in its own transaction; here it is published and then unmarked. A crash between
+the two publishes it again under the same source and id, which counts once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from sqlalchemy import Engine, Row, text
+
+from services.ingest.publisher import Publisher, Record
+from shared.database.away import AWAY
+from shared.domain.events import decode, kafka_key, topic_of
+from shared.errors import TransientError
+from shared.logging import logger
+
+MOST: Final = 1_000
+PAUSE_SECONDS: Final = 1.0  # until what another process left behind is looked for
+ORGANIZATIONS = text("SELECT organization_id FROM organization ORDER BY organization_id")
+UNPUBLISHED = text("""
+SELECT organization_id, code, sale_id, hold_id, customer_id, store_id, terminal_id, discount, redeemed_at
+FROM coupon_use WHERE organization_id = ANY(:ids) AND unpublished LIMIT :most
+""")
+PUBLISHED = text("""
+UPDATE coupon_use u SET unpublished = NULL
+FROM unnest(CAST(:organizations AS text[]), CAST(:codes AS text[]), CAST(:sales AS text[]))
+    AS p (organization_id, code, sale_id)
+WHERE u.organization_id = p.organization_id AND u.code = p.code AND u.sale_id = p.sale_id
+""")
+log = logger(__name__)
+
+
+class Redeemed:
+    """Publishes what was committed: at once when woken, and what a crash left within a second or so."""
+
+    def __init__(self, engine: Engine, publisher: Publisher) -> None:
+        self._engine = engine
+        self._publisher = publisher
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begin, on the running loop."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Publish no more; what is left is published at the next start."""
+        self._stopping = True
+        self._woken.set()
+        if self._task is not None:
+            await self._task  # never cancelled: its thread may be at work in the database
+
+    def wake(self) -> None:
+        """Something was committed."""
+        self._woken.set()
+
+    async def publish_all(self) -> int:
+        """How many were published. Raises TransientError, and what AWAY holds."""
+        published = 0
+        while rows := await asyncio.to_thread(self._unpublished):
+            await self._publisher.publish([event_of(row) for row in rows])
+            await asyncio.to_thread(self._note, rows)
+            published += len(rows)
+            if len(rows) < MOST:
+                break
+        return published
+
+    async def _run(self) -> None:
+        pause = PAUSE_SECONDS
+        while not self._stopping:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), pause)
+            self._woken.clear()
+            try:
+                await self.publish_all()
+                pause = PAUSE_SECONDS
+            except (TransientError, psycopg.Error, *AWAY) as error:
+                log.warning("redemptions.waiting", why=str(error).partition("\n")[0])
+                pause = 2 * PAUSE_SECONDS
+
+    def _unpublished(self) -> Sequence[Row[Any]]:
+        with self._engine.connect() as connection:
+            ids = list(connection.execute(ORGANIZATIONS).scalars())
+            return connection.execute(UNPUBLISHED, {"ids": ids, "most": MOST}).all()
+
+    def _note(self, rows: Sequence[Row[Any]]) -> None:
+        places = {
+            "organizations": [row.organization_id for row in rows],
+            "codes": [row.code for row in rows],
+            "sales": [row.sale_id for row in rows],
+        }
+        with self._engine.begin() as connection:
+            connection.execute(PUBLISHED, places)
+
+
+def event_of(row: Any) -> Record:
+    """The event of a commit, read once by the common door so that no bad one leaves this house."""
+    data = {
+        "organization_id": row.organization_id,
+        "coupon_code": row.code,
+        "sale_id": row.sale_id,
+        "discount": row.discount,
+    }
+    for name in ("customer_id", "store_id", "terminal_id"):
+        if getattr(row, name) is not None:
+            data[name] = getattr(row, name)
+    event = {
+        "specversion": "1.0",
+        "id": str(row.hold_id),
+        "source": f"/{row.organization_id}/holds",
+        "type": "coupon.redeemed",
+        "time": row.redeemed_at,
+        "data": data,
+    }
+    raw = msgspec.json.encode(event)
+    return Record(topic_of("coupon.redeemed"), kafka_key(decode(raw, row.redeemed_at)), raw)
