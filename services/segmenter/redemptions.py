@@ -22,7 +22,7 @@ TYPES = {"coupon.redeemed", "coupon.redemption_reversed", "sale.refunded", "sale
 _SALES = "unnest(%(organizations)s::text[], %(sales)s::text[]) AS s (organization_id, sale_id)"
 # The coupons concerned, locked in the order of keys as the tills lock them.
 LOCK = f"""
-SELECT c.organization_id, c.code, c.limit_total, c.limit_per_customer, c.redemptions, c.held
+SELECT c.organization_id, c.code
 FROM coupon c WHERE (c.organization_id, c.code) IN (
     SELECT l.organization_id, coalesce(k.coupon_code, substr(l.entry, 8))
     FROM {_SALES} JOIN ledger l USING (organization_id, sale_id)
@@ -30,7 +30,19 @@ FROM coupon c WHERE (c.organization_id, c.code) IN (
     WHERE l.type = 'coupon.redeemed')
 ORDER BY c.organization_id, c.code FOR UPDATE OF c
 """
-_LIVE = "(x.state = 'redeemed' OR x.state = 'held' AND x.expires_at > %(now)s)"
+# Their holds that ran out are free, as when a till looks.
+EXPIRE = """
+WITH gone AS (
+    UPDATE coupon_use u SET state = 'expired'
+    FROM unnest(%(organizations)s::text[], %(codes)s::text[]) AS a (organization_id, coupon_code)
+    WHERE u.organization_id = a.organization_id AND u.coupon_code = a.coupon_code
+      AND u.state = 'held' AND u.expires_at <= %(now)s
+    RETURNING u.organization_id, u.coupon_code
+), freed AS (SELECT organization_id, coupon_code, count(*) AS holds FROM gone GROUP BY 1, 2)
+UPDATE coupon c SET held = held - freed.holds FROM freed
+WHERE c.organization_id = freed.organization_id AND c.code = freed.coupon_code
+"""
+_LIVE = "x.state IN ('redeemed', 'held')"
 # What the ledger says of each redemption of these sales, and what is known of it so far.
 STATE = f"""
 SELECT l.organization_id, substr(l.entry, 8) AS code, l.sale_id,
@@ -39,10 +51,8 @@ SELECT l.organization_id, substr(l.entry, 8) AS code, l.sale_id,
        EXISTS (SELECT FROM ledger a WHERE a.organization_id = l.organization_id AND a.sale_id = l.sale_id
                AND (a.type IN ('sale.refunded', 'sale.voided') OR a.entry = 'reverse:' || substr(l.entry, 8)))
            AS is_given_back,
+       c.limit_total, c.limit_per_customer, c.redemptions + c.held AS uses,
        u.state AS was, u.discount AS old_discount, coalesce(u.over_limit, false) AS was_over,
-       CASE WHEN c.limit_total <= c.redemptions + c.held THEN (
-           SELECT count(*) FROM coupon_use x WHERE x.organization_id = l.organization_id AND x.coupon_code = c.code
-           AND x.state = 'held' AND x.expires_at <= %(now)s) ELSE 0 END AS ran_out,
        CASE WHEN c.limit_per_customer IS NOT NULL THEN (
            SELECT count(*) FROM coupon_use x WHERE x.organization_id = l.organization_id
            AND x.customer_id = l.customer_id AND x.coupon_code = c.code AND {_LIVE}
@@ -89,10 +99,12 @@ def settle(connection: Connection, sales: Sequence[Sale], now: datetime) -> int:
     given = {"organizations": [sale[0] for sale in sales], "sales": [sale[1] for sale in sales], "now": now}
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         locked: list[Any] = cursor.execute(LOCK, given).fetchall()
+        if locked:
+            columns = {"organizations": [row[0] for row in locked], "codes": [row[1] for row in locked]}
+            cursor.execute(EXPIRE, given | columns)
         found: list[Any] = cursor.execute(STATE, given).fetchall()
     if not found:
         return 0
-    coupons = {(row.organization_id, row.code): row for row in locked}
     counts = _Counts()
     rows = []
     went_over = 0
@@ -100,7 +112,7 @@ def settle(connection: Connection, sales: Sequence[Sale], now: datetime) -> int:
         is_counted = not row.is_given_back
         is_over = row.was_over
         if is_counted and row.was not in ("held", "redeemed"):
-            is_over = counts.is_beyond(row, coupons.get((row.organization_id, row.coupon_code)))
+            is_over = counts.is_beyond(row)
             went_over += is_over
         counts.note(row, is_counted=is_counted, is_over=is_over)
         rows.append((*row[:9], "redeemed" if is_counted else "given_back", is_over))
@@ -119,21 +131,19 @@ class _Counts:
         self.by_customer: Counter[tuple[str, str, str | None]] = Counter()
         self.by_code: Counter[tuple[str, str]] = Counter()
 
-    def is_beyond(self, row: Any, coupon: Any) -> bool:
-        """Whether one more use breaks a limit."""
-        if coupon is None:
-            return False
+    def is_beyond(self, row: Any) -> bool:
+        """Whether one more use breaks a limit. A code that is no coupon of ours has none."""
         held, redemptions, *_ = self.changed.get((row.organization_id, row.coupon_code), (0, 0))
-        used = coupon.redemptions + coupon.held - row.ran_out + held + redemptions
-        by_customer = row.uses_by_customer + self.by_customer[row.organization_id, row.coupon_code, row.customer_id]
+        by_customer = self.by_customer[row.organization_id, row.coupon_code, row.customer_id]
+        by_code = self.by_code[row.organization_id, row.code] if row.code != row.coupon_code else 0
         return bool(
-            (coupon.limit_total is not None and used >= coupon.limit_total)
+            (row.limit_total is not None and row.uses + held + redemptions >= row.limit_total)
             or (
-                coupon.limit_per_customer is not None
+                row.limit_per_customer is not None
                 and row.customer_id is not None
-                and by_customer >= coupon.limit_per_customer
+                and row.uses_by_customer + by_customer >= row.limit_per_customer
             )
-            or row.unique_uses + self.by_code[row.organization_id, row.code] * (row.code != row.coupon_code)
+            or row.unique_uses + by_code
         )
 
     def note(self, row: Any, *, is_counted: bool, is_over: bool) -> None:
