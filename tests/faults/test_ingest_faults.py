@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from shared.kafka import Topic
 from shared.keys import create_key
 from shared.settings import IngestSettings
 from tests.ingest import consume, ndjson, organize, running, sale
+from tests.ingest_process import Process
 from tests.stack import eventually, scratch
 
 pytestmark = pytest.mark.faults
@@ -61,38 +61,6 @@ def broker() -> Iterator[Broker]:
             yield broker
         finally:
             broker.kill()
-
-
-class Process:
-    """Ingest as a process of its own, on one port for all its lives."""
-
-    def __init__(self, settings: IngestSettings, folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{settings.ingest_port}"
-        environment = {
-            "REGULARS_KAFKA": settings.kafka,
-            "REGULARS_DATABASE": settings.database,
-            "REGULARS_TOPIC_PREFIX": settings.topic_prefix,
-            "REGULARS_PARTITIONS": "4",
-            "REGULARS_INGEST_PORT": str(settings.ingest_port),
-            "REGULARS_ACKNOWLEDGE_SECONDS": str(settings.acknowledge_seconds),
-        }
-        command = [sys.executable, "-m", "services.cli", "ingest"]
-        self._program = Program("ingest", command, Path.cwd(), environment)
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        self.process = self._program.start(self._folder / "ingest.log", self._folder)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except httpx.HTTPError:
-            return False
 
 
 class Till:
