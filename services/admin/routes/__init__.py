@@ -1,12 +1,13 @@
 """The routes, one file a noun: they read the request, open the transaction and choose the status."""
 
-from services.admin.routes import audit_log, campaigns, customers, history, keys, organization, segments
+from services.admin.routes import audit_log, campaigns, coupons, customers, history, keys, organization, segments
 
 # history first: the path of one customer takes everything that is left, since an id may hold a slash.
 ROUTERS = (
     history.router,
     customers.router,
     segments.router,
+    coupons.router,
     campaigns.router,
     organization.router,
     keys.router,
