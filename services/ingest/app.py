@@ -15,7 +15,6 @@ from services.ingest.publisher import Publisher
 from services.ingest.rate_limit import RateLimit
 from services.ingest.resend_webhook import check_secret
 from services.ingest.routes import coupons, events, front, preferences, unsubscribe, webhooks
-from services.ingest.till.asked import place_of
 from services.ingest.till.booking import book, quote
 from services.ingest.till.desk import Desk
 from services.ingest.till.redeemed import Redeemed
@@ -45,8 +44,8 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
         publisher,
         Currencies(database),
         RateLimit(settings.rate_limit),
-        quotes=Desk("quotes", settings.database, lambda at, asked: quote(at, asked, clock()), place_of),
-        bookings=Desk("bookings", settings.database, lambda at, asked: book(at, asked, clock(), hold_for), place_of),
+        quotes=Desk("quotes", settings.database, lambda at, asked: quote(at, asked, clock())),
+        bookings=Desk("bookings", settings.database, lambda at, asked: book(at, asked, clock(), hold_for), lanes=1),
         redeemed=Redeemed(database, publisher),
     )
 

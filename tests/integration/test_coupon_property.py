@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Engine, NullPool
 
-from services.ingest.till.asked import Named, Redeemed, Released, Use, Wanted
+from services.ingest.till.asked import Named, Redeemed, Released, Unknown, Use, Wanted
 from services.ingest.till.booking import book, quote
 from services.ingest.till.redeemed import UNPUBLISHED, event_of
 from services.segmenter import arrays, staging
@@ -69,7 +69,7 @@ def machine(connection: psycopg.Connection[Any], reader: Engine) -> type[RuleBas
         @initialize(limit_total=st.integers(1, 3), limit_per_customer=st.sampled_from([None, 1, 2]))
         def begin(self, limit_total: int, limit_per_customer: int | None) -> None:
             connection.execute(
-                "TRUNCATE organization, coupon, coupon_use, ledger, customer, waiting_adjustment CASCADE"
+                "TRUNCATE organization, coupon, coupon_use, redemption_outbox, ledger, customer, waiting_adjustment CASCADE"
             )
             add_organization(connection, "demo", {})
             connection.execute(
@@ -80,7 +80,6 @@ def machine(connection: psycopg.Connection[Any], reader: Engine) -> type[RuleBas
             self.now = NOW
             self.model = Coupon(limit_total, limit_per_customer)
             self.events = 0
-            self.hold_ids: dict[str, str] = {}
             self.batches = Batches(connection, "crm.mail.v1", lambda: self.now)
 
         @rule(minutes=st.sampled_from([3, 11]))
@@ -110,14 +109,15 @@ def machine(connection: psycopg.Connection[Any], reader: Engine) -> type[RuleBas
                 else:
                     assert isinstance(answer, Refused)
                 if isinstance(answer, Use):
-                    assert self.hold_ids.setdefault(sale_id, answer.hold_id) == answer.hold_id
+                    assert answer.place == ("demo", CODE, sale_id)
 
         @rule(sale_id=sales)
         def commit(self, sale_id: str) -> None:
             use = self.model.uses.get(sale_id)
-            if sale_id not in self.hold_ids or use is None:
+            (answer,) = book(connection, [Named(("demo", CODE, sale_id))], self.now, HOLD)
+            if use is None:
+                assert isinstance(answer, Unknown)
                 return
-            (answer,) = book(connection, [Named("demo", self.hold_ids[sale_id])], self.now, HOLD)
             if use.state in ("redeemed", "given_back"):
                 assert isinstance(answer, Use)
             elif use.state == "held" or (use.state == "expired" and self.model.is_free(sale_id, use.customer_id)):
@@ -129,9 +129,10 @@ def machine(connection: psycopg.Connection[Any], reader: Engine) -> type[RuleBas
         @rule(sale_id=sales)
         def release(self, sale_id: str) -> None:
             use = self.model.uses.get(sale_id)
-            if sale_id not in self.hold_ids or use is None:
+            (answer,) = book(connection, [Named(("demo", CODE, sale_id), is_release=True)], self.now, HOLD)
+            if use is None:
+                assert isinstance(answer, Unknown)
                 return
-            (answer,) = book(connection, [Named("demo", self.hold_ids[sale_id], is_release=True)], self.now, HOLD)
             if use.state in ("redeemed", "given_back"):
                 assert isinstance(answer, Redeemed)
             else:

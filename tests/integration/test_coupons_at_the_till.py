@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import insert, update
 
+from services.ingest.till.asked import id_of
 from shared.database.tables import coupon, coupon_code, coupon_grant, coupon_use, customer, segment
 from shared.kafka import Topic
 from shared.settings import IngestSettings
@@ -83,10 +83,10 @@ def test_hold_commit_and_the_same_answer_again(ingest: Service, till: Till) -> N
 
 def test_a_released_use_is_free_again(ingest: Service, till: Till) -> None:
     add_coupon(ingest.engine, "VIP500", limit_total=1)
-    hold_id = till.hold("VIP500").json()["id"]
-    assert till.release(hold_id).status_code == 204
-    assert till.release(hold_id).status_code == 204
-    assert codes(till.commit(hold_id)) == ["released"]
+    first = till.hold("VIP500").json()["id"]
+    assert till.release(first).status_code == 204
+    assert till.release(first).status_code == 204
+    assert codes(till.commit(first)) == ["released"]
     other = till.hold("VIP500", "S-2")
     assert other.status_code == 201
     assert till.commit(other.json()["id"]).status_code == 200
@@ -153,13 +153,12 @@ def test_grants_and_unique_codes(ingest: Service, till: Till) -> None:
 
 def test_a_commit_is_told_to_the_ledger(ingest: Service, till: Till) -> None:
     add_coupon(ingest.engine, "VIP500")
-    held = till.hold("VIP500", "S-7", customer_id="c-1", store_id="s1").json()
-    till.commit(held["id"])
+    till.commit(till.hold("VIP500", "S-7", customer_id="c-1", store_id="s1").json()["id"])
     eventually(lambda: len(ingest.held(Topic.COUPONS)) == 1)
     ((key, value),) = ingest.held(Topic.COUPONS)
     assert key == b"demo/c-1"
     event = json.loads(value)
-    assert (event["type"], event["id"], event["source"]) == ("coupon.redeemed", held["id"], "/demo/holds")
+    assert (event["type"], event["id"], event["source"]) == ("coupon.redeemed", "VIP500/S-7", "/demo/redemptions")
     assert event["data"] == {
         "organization_id": "demo",
         "coupon_code": "VIP500",
@@ -182,10 +181,10 @@ def test_another_organization_finds_nothing(ingest: Service, till: Till) -> None
     assert states(ingest.engine, "VIP500") == {"S-1": "held"}
 
 
-@pytest.mark.parametrize("hold_id", [str(uuid4()), "nonsense", "0"])
-def test_a_hold_that_does_not_exist_is_404(till: Till, hold_id: str) -> None:
-    assert till.commit(hold_id).status_code == 404
-    assert till.release(hold_id).status_code == 404
+@pytest.mark.parametrize("given", [id_of(("demo", "VIP500", "S-1")), "nonsense", "0", "%00", "ä"])
+def test_a_hold_that_does_not_exist_is_404(till: Till, given: str) -> None:
+    assert till.commit(given).status_code == 404
+    assert till.release(given).status_code == 404
 
 
 @pytest.mark.parametrize(

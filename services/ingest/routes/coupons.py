@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field
@@ -12,7 +11,7 @@ from pydantic import BaseModel, Field
 from services.ingest.parts import Parts, parts_of, terminal_key
 from services.ingest.rate_limit import too_many
 from services.ingest.routes.basket import BasketBody
-from services.ingest.till.asked import Named, Redeemed, Unknown, Use
+from services.ingest.till.asked import Named, Redeemed, Unknown, Use, hold_at, id_of
 from shared import metrics
 from shared.domain.coupons import Refused
 from shared.domain.coupons.codes import MOST_TYPED, normalise
@@ -23,7 +22,7 @@ router = APIRouter(tags=["coupons at the till"])
 Code = Annotated[
     str, Path(max_length=256, description="As the customer says it: case, blanks and dashes do not matter.")
 ]
-HoldId = Annotated[str, Path(max_length=64)]
+HoldId = Annotated[str, Path(max_length=512)]
 Terminal = Annotated[Key, Depends(terminal_key)]
 
 
@@ -97,9 +96,9 @@ async def hold(request: Request, code: Code, basket: BasketBody, key: Terminal, 
     _count("held" if answer.is_new else "held_before")
     response.status_code = 201 if answer.is_new else 200
     return Hold(
-        id=answer.hold_id,
-        code=answer.code,
-        sale_id=answer.sale_id,
+        id=id_of(answer.place),
+        code=answer.place[1],
+        sale_id=answer.place[2],
         discount=answer.discount,
         lines=_lines(answer.lines),
         expires_at=_instant(answer.expires_at),
@@ -110,7 +109,7 @@ async def hold(request: Request, code: Code, basket: BasketBody, key: Terminal, 
 async def commit(request: Request, hold_id: HoldId, key: Terminal) -> Redemption:
     """Redeem: the sale is paid. Again: the same answer. After the hold ran out it succeeds while the limits allow."""
     parts = _within_limit(request, key)
-    answer = await parts.bookings.ask(Named(key.organization_id, _uuid(hold_id)))
+    answer = await parts.bookings.ask(_named(key, hold_id))
     if isinstance(answer, Unknown):
         raise _no_hold(hold_id)
     if isinstance(answer, Refused):
@@ -120,9 +119,9 @@ async def commit(request: Request, hold_id: HoldId, key: Terminal) -> Redemption
     _count("committed")
     parts.redeemed.wake()
     return Redemption(
-        id=answer.hold_id,
-        code=answer.code,
-        sale_id=answer.sale_id,
+        id=id_of(answer.place),
+        code=answer.place[1],
+        sale_id=answer.place[2],
         discount=answer.discount,
         redeemed_at=_instant(answer.redeemed_at),
     )
@@ -132,7 +131,7 @@ async def commit(request: Request, hold_id: HoldId, key: Terminal) -> Redemption
 async def release(request: Request, hold_id: HoldId, key: Terminal) -> None:
     """Free it: the sale was broken off, or the customer keeps the coupon. Again: 204."""
     parts = _within_limit(request, key)
-    answer = await parts.bookings.ask(Named(key.organization_id, _uuid(hold_id), is_release=True))
+    answer = await parts.bookings.ask(_named(key, hold_id, is_release=True))
     if isinstance(answer, Unknown):
         raise _no_hold(hold_id)
     if isinstance(answer, Redeemed):
@@ -154,11 +153,11 @@ def _read(code: str) -> str:
     return normalise(code.replace("\0", ""))[:MOST_TYPED]
 
 
-def _uuid(hold_id: str) -> str:
-    try:
-        return str(UUID(hold_id))
-    except ValueError:
-        raise _no_hold(hold_id) from None
+def _named(key: Key, hold_id: str, *, is_release: bool = False) -> Named:
+    place = hold_at(key.organization_id, hold_id)
+    if place is None:
+        raise _no_hold(hold_id)
+    return Named(place, is_release)
 
 
 def _no_hold(hold_id: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +23,7 @@ class Wanted:
 
     @property
     def place(self) -> Place:
+        """The use it asks for."""
         return self.organization_id, self.code, self.basket.sale_id
 
 
@@ -29,22 +31,15 @@ class Wanted:
 class Named:
     """A hold that is to be committed, or released."""
 
-    organization_id: str
-    hold_id: str
+    place: Place
     is_release: bool = False
-
-    @property
-    def place(self) -> Place:
-        return self.organization_id, "", self.hold_id
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
     """A use of a coupon as it stands: a hold, or what became of it. `discount` in minor units."""
 
-    hold_id: str
-    code: str
-    sale_id: str
+    place: Place
     discount: int
     lines: tuple[tuple[int, int], ...]
     expires_at: datetime | None
@@ -71,6 +66,19 @@ Question = Wanted | Named
 Answer = Use | Refused | Released | Redeemed | Unknown
 
 
-def place_of(question: Question) -> Place:
-    """What two questions of one batch must not share."""
-    return question.place
+def id_of(place: Place) -> str:
+    """The id of the hold at a place: opaque to tills, and the way back to its row without an index of its own."""
+    return urlsafe_b64encode("\n".join(place).encode()).decode().rstrip("=")
+
+
+def hold_at(organization_id: str, given: str) -> Place | None:
+    """The place that a hold id names; None for what is no id of this organization's."""
+    try:
+        place = urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode().split("\n")
+    except ValueError:
+        return None
+    match place:
+        case [organization, code, sale_id] if organization == organization_id and "\0" not in code + sale_id:
+            return organization, code, sale_id
+        case _:
+            return None

@@ -10,8 +10,9 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
-from typing import Any, Final, Generic, TypeVar
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import psycopg
 
@@ -22,10 +23,30 @@ from shared.logging import logger
 
 MOST: Final = 256  # questions a batch
 PATIENCE: Final = 4.0  # seconds for which a question is asked again while the database is away
+# A batch names its rows by their keys. The planner, which cannot know how many it names, would rather read whole tables
+# at times; and planning again for each batch would take longer than to carry it out.
+PLANNING: Final = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "enable_seqscan=off",
+        "enable_hashjoin=off",
+        "enable_mergejoin=off",
+        "plan_cache_mode=force_generic_plan",
+    )
+)
 AWAY: Final = "The database is away. Ask again: with the same sale nothing is counted twice."
 log = logger(__name__)
 
-Q = TypeVar("Q")
+
+class Placed(Protocol):
+    """A question."""
+
+    @property
+    def place(self) -> Place:
+        """The use that it is about."""
+
+
+Q = TypeVar("Q", bound=Placed)
 A = TypeVar("A")
 Ask = Callable[[psycopg.Connection[Any], Sequence[Q]], Sequence[A]]
 
@@ -43,24 +64,23 @@ class _Waiting(Generic[Q, A]):
 
 
 class Desk(Generic[Q, A]):
-    """Answers questions in batches, on one connection. `place` tells which must not be in one batch together."""
+    """Answers questions in batches, over so many connections; two of the same place are never in one batch."""
 
-    def __init__(self, name: str, database: str, ask: Ask[Q, A], place: Callable[[Q], Place]) -> None:
-        self._database = database
-        self._ask = ask
-        self._place = place
+    def __init__(self, name: str, database: str, ask: Ask[Q, A], lanes: int = 1) -> None:
         self._queue: SimpleQueue[_Waiting[Q, A] | None] = SimpleQueue()
-        self._connection: psycopg.Connection[Any] | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._lanes = [_Lane(f"{name}-{number}", database, ask, self._queue) for number in range(lanes)]
 
     def start(self) -> None:
         """Wait for questions in the background."""
-        self._thread.start()
+        for lane in self._lanes:
+            lane.thread.start()
 
     def stop(self) -> None:
         """Answer what was asked and end."""
-        self._queue.put(None)
-        self._thread.join(2 * PATIENCE)
+        for _ in self._lanes:
+            self._queue.put(None)
+        for lane in self._lanes:
+            lane.thread.join(2 * PATIENCE)
 
     async def ask(self, question: Q) -> A:
         """The answer. Raises TransientError while the database is away."""
@@ -68,49 +88,48 @@ class Desk(Generic[Q, A]):
         self._queue.put(_Waiting(question, future))
         return await future
 
+
+class _Lane(Generic[Q, A]):
+    """A thread and a connection of its own: while one waits for the database, another one decides."""
+
+    def __init__(self, name: str, database: str, ask: Ask[Q, A], queue: SimpleQueue[_Waiting[Q, A] | None]) -> None:
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._database = database
+        self._ask = ask
+        self._queue = queue
+        self._connection: psycopg.Connection[Any] | None = None
+
     def _run(self) -> None:
         left: list[_Waiting[Q, A]] = []
-        while True:
+        ends = False
+        while left or not ends:
             first = left.pop(0) if left else self._queue.get()
             if first is None:
                 break
-            batch, left, ends = self._gather([first, *left])
-            self._answer_all(batch)
-            if ends:
-                self._answer_all(left)
-                break
+            batch, left, ends = self._gather([first, *left], ends=ends)
+            self._answer(batch)
+            _wake(batch)
         self._close()
 
-    def _gather(self, given: list[_Waiting[Q, A]]) -> tuple[list[_Waiting[Q, A]], list[_Waiting[Q, A]], bool]:
+    def _gather(
+        self, given: list[_Waiting[Q, A]], *, ends: bool
+    ) -> tuple[list[_Waiting[Q, A]], list[_Waiting[Q, A]], bool]:
         """What can be asked together, what must wait, and whether the end was asked for."""
         batch: list[_Waiting[Q, A]] = []
         later: list[_Waiting[Q, A]] = []
         places: set[Place] = set()
-        ends = False
-        while len(batch) < MOST:
-            if given:
-                waiting: _Waiting[Q, A] | None = given.pop(0)
-            elif self._queue.empty():
+        while len(batch) < MOST and (given or not ends):
+            try:
+                waiting = given.pop(0) if given else self._queue.get_nowait()
+            except Empty:
                 break
-            else:
-                waiting = self._queue.get()
             if waiting is None:
                 ends = True
                 break
-            place = self._place(waiting.question)
+            place = waiting.question.place
             (later if place in places else batch).append(waiting)
             places.add(place)
         return batch, [*later, *given], ends
-
-    def _answer_all(self, batch: list[_Waiting[Q, A]]) -> None:
-        self._answer(batch)
-        loops = {waiting.future.get_loop() for waiting in batch}
-        for loop in loops:
-            mine = [waiting for waiting in batch if waiting.future.get_loop() is loop]
-            try:
-                loop.call_soon_threadsafe(_deliver, mine)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                continue
 
     def _answer(self, batch: list[_Waiting[Q, A]]) -> None:
         if not batch:
@@ -136,7 +155,7 @@ class Desk(Generic[Q, A]):
         while True:
             try:
                 if self._connection is None:
-                    self._connection = connect(self._database, autocommit=True)
+                    self._connection = connect(self._database, autocommit=True, options=PLANNING)
                 return self._ask(self._connection, questions)
             except psycopg.OperationalError as error:
                 # Whether it was done is not known; asked again, the same sale and the same hold find out.
@@ -151,6 +170,14 @@ class Desk(Generic[Q, A]):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _wake(answered: Sequence[_Waiting[Any, Any]]) -> None:
+    """Hand the answers over, on the loops that wait for them."""
+    for loop in {waiting.future.get_loop() for waiting in answered}:
+        mine = [waiting for waiting in answered if waiting.future.get_loop() is loop]
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_deliver, mine)
 
 
 def _deliver(answered: Sequence[_Waiting[Any, Any]]) -> None:

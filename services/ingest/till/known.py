@@ -18,15 +18,21 @@ Connection = psycopg.Connection[Any]
 Key = tuple[str, str]
 """organization_id, code of a coupon"""
 
-_ASKED = """unnest(%(organizations)s::text[], %(codes)s::text[], %(sales)s::text[], %(customers)s::text[])
-    WITH ORDINALITY AS q (organization_id, code, sale_id, customer_id, n)"""
+# Each step joins by whole keys of one earlier step, so that the planner can do nothing but look them up.
+_ASKED = """
+asked AS MATERIALIZED (
+    SELECT q.*, k.code IS NOT NULL AS is_unique, k.customer_id AS unique_customer, k.expires_at AS unique_until,
+           coalesce(k.coupon_code, q.code) AS coupon_code
+    FROM unnest(%(organizations)s::text[], %(codes)s::text[], %(sales)s::text[], %(customers)s::text[])
+        WITH ORDINALITY AS q (organization_id, code, sale_id, customer_id, n)
+    LEFT JOIN coupon_code k ON k.organization_id = q.organization_id AND k.code = q.code
+), coupons AS MATERIALIZED (SELECT DISTINCT organization_id, coupon_code FROM asked)"""
 # The coupons that are asked about, by their own codes or by unique ones.
 _RULES = f"""
-SELECT c.*, o.currency, o.time_zone
-FROM coupon c JOIN organization o USING (organization_id)
-WHERE (c.organization_id, c.code) IN (
-    SELECT q.organization_id, coalesce(k.coupon_code, q.code)
-    FROM {_ASKED} LEFT JOIN coupon_code k USING (organization_id, code))
+WITH {_ASKED}
+SELECT c.*, (SELECT o.currency FROM organization o WHERE o.organization_id = c.organization_id) AS currency,
+       (SELECT o.time_zone FROM organization o WHERE o.organization_id = c.organization_id) AS time_zone
+FROM coupons a JOIN coupon c ON c.organization_id = a.organization_id AND c.code = a.coupon_code
 ORDER BY c.organization_id, c.code
 """
 # Whoever changes uses holds their coupons' rows, in the order of keys: so a limit is looked at by one at a time, and
@@ -34,12 +40,15 @@ ORDER BY c.organization_id, c.code
 _LOCK = f"{_RULES} FOR UPDATE OF c"
 # Holds that ran out free themselves when their coupon is next looked at.
 _EXPIRE = f"""
-WITH gone AS (
-    UPDATE coupon_use u SET state = 'expired'
-    FROM (SELECT DISTINCT q.organization_id, coalesce(k.coupon_code, q.code) AS coupon_code
-          FROM {_ASKED} LEFT JOIN coupon_code k USING (organization_id, code)) a
-    WHERE u.organization_id = a.organization_id AND u.coupon_code = a.coupon_code
-      AND u.state = 'held' AND u.expires_at <= %(now)s
+WITH {_ASKED}, due AS MATERIALIZED (
+    SELECT a.organization_id, x.code, x.sale_id
+    FROM coupons a CROSS JOIN LATERAL (
+        SELECT u.code, u.sale_id FROM coupon_use u
+        WHERE u.organization_id = a.organization_id AND u.coupon_code = a.coupon_code
+          AND u.state = 'held' AND u.expires_at <= %(now)s OFFSET 0) x
+), gone AS (
+    UPDATE coupon_use u SET state = 'expired' FROM due
+    WHERE u.organization_id = due.organization_id AND u.code = due.code AND u.sale_id = due.sale_id
     RETURNING u.organization_id, u.coupon_code
 ), freed AS (SELECT organization_id, coupon_code, count(*) AS holds FROM gone GROUP BY 1, 2)
 UPDATE coupon c SET held = held - freed.holds FROM freed
@@ -49,37 +58,38 @@ RETURNING c.organization_id, c.code, c.held
 _LIVE = "(x.state = 'redeemed' OR x.state = 'held' AND x.expires_at > %(now)s)"
 # What each question turns on. Other uses are those of other sales.
 _FACTS = f"""
-SELECT q.n, c.code AS coupon_code, coalesce(m.root_customer_id, q.customer_id) AS customer_id,
-       coalesce(b.visit_count, 0) AS visit_count,
+WITH {_ASKED}, named AS MATERIALIZED (
+    SELECT a.n, a.organization_id, a.code, a.sale_id, a.coupon_code, a.is_unique, a.unique_until,
+           coalesce(m.root_customer_id, a.customer_id, u.customer_id) AS customer_id,
+           coalesce(km.root_customer_id, a.unique_customer) AS unique_of,
+           coalesce(u.state = 'redeemed' OR u.state = 'held' AND u.expires_at > %(now)s, false) AS is_own,
+           u.state, u.discount, u.lines, u.expires_at, u.redeemed_at
+    FROM asked a
+    LEFT JOIN customer_merge m ON m.organization_id = a.organization_id AND m.customer_id = a.customer_id
+    LEFT JOIN customer_merge km ON km.organization_id = a.organization_id AND km.customer_id = a.unique_customer
+    LEFT JOIN coupon_use u ON u.organization_id = a.organization_id AND u.code = a.code AND u.sale_id = a.sale_id
+)
+SELECT a.*, c.code IS NOT NULL AS is_known, coalesce(b.visit_count, 0) AS visit_count,
        coalesce(CASE WHEN length(b.memberships) > s.slot / 8 THEN get_bit(b.memberships, s.slot) = 1 END, false)
            AS is_in_segment,
        g.customer_id IS NOT NULL AS is_granted, g.expires_at AS granted_until,
-       k.code IS NOT NULL AS is_unique, coalesce(km.root_customer_id, k.customer_id) AS unique_of,
-       k.expires_at AS unique_until,
-       coalesce(u.state = 'redeemed' OR u.state = 'held' AND u.expires_at > %(now)s, false) AS is_own,
-       u.state, u.hold_id, u.discount, u.lines, u.expires_at, u.redeemed_at,
        CASE WHEN c.limit_total <= c.redemptions + c.held THEN (
-           SELECT count(*) FROM coupon_use x WHERE x.organization_id = q.organization_id AND x.coupon_code = c.code
-           AND x.state = 'held' AND x.expires_at <= %(now)s) ELSE 0 END AS ran_out,
+           SELECT count(*) FROM coupon_use x WHERE x.organization_id = a.organization_id
+           AND x.coupon_code = a.coupon_code AND x.state = 'held' AND x.expires_at <= %(now)s) ELSE 0 END AS ran_out,
        CASE WHEN c.limit_per_customer IS NOT NULL THEN (
-           SELECT count(*) FROM coupon_use x WHERE x.organization_id = q.organization_id
-           AND x.customer_id = coalesce(m.root_customer_id, q.customer_id) AND x.coupon_code = c.code AND {_LIVE}
-           AND (x.code, x.sale_id) <> (q.code, q.sale_id)) ELSE 0 END AS uses_by_customer,
-       CASE WHEN k.code IS NOT NULL THEN (
-           SELECT count(*) FROM coupon_use x WHERE x.organization_id = q.organization_id AND x.code = q.code
-           AND {_LIVE} AND x.sale_id <> q.sale_id) ELSE 0 END AS unique_uses
-FROM {_ASKED}
-LEFT JOIN coupon_code k ON k.organization_id = q.organization_id AND k.code = q.code
-LEFT JOIN customer_merge km ON km.organization_id = q.organization_id AND km.customer_id = k.customer_id
-LEFT JOIN coupon c ON c.organization_id = q.organization_id AND c.code = coalesce(k.coupon_code, q.code)
-LEFT JOIN customer_merge m ON m.organization_id = q.organization_id AND m.customer_id = q.customer_id
-LEFT JOIN customer b ON b.organization_id = q.organization_id
-    AND b.customer_id = coalesce(m.root_customer_id, q.customer_id)
-LEFT JOIN segment s ON s.organization_id = q.organization_id AND s.segment_id = c.segment_id
-LEFT JOIN coupon_grant g ON g.organization_id = q.organization_id AND g.coupon_code = c.code
-    AND g.customer_id = coalesce(m.root_customer_id, q.customer_id)
-LEFT JOIN coupon_use u ON u.organization_id = q.organization_id AND u.code = q.code AND u.sale_id = q.sale_id
-ORDER BY q.n
+           SELECT count(*) FROM coupon_use x WHERE x.organization_id = a.organization_id
+           AND x.customer_id = a.customer_id AND x.coupon_code = a.coupon_code AND {_LIVE}
+           AND (x.code, x.sale_id) <> (a.code, a.sale_id)) ELSE 0 END AS uses_by_customer,
+       CASE WHEN a.is_unique THEN (
+           SELECT count(*) FROM coupon_use x WHERE x.organization_id = a.organization_id AND x.code = a.code
+           AND {_LIVE} AND x.sale_id <> a.sale_id) ELSE 0 END AS unique_uses
+FROM named a
+LEFT JOIN coupon c ON c.organization_id = a.organization_id AND c.code = a.coupon_code
+LEFT JOIN customer b ON b.organization_id = a.organization_id AND b.customer_id = a.customer_id
+LEFT JOIN segment s ON s.organization_id = c.organization_id AND s.segment_id = c.segment_id
+LEFT JOIN coupon_grant g ON g.organization_id = a.organization_id AND g.coupon_code = a.coupon_code
+    AND g.customer_id = a.customer_id
+ORDER BY a.n
 """
 
 
@@ -146,7 +156,7 @@ def look(
 
 
 def _known(found: dict[Key, Rules], organization_id: str, row: Any) -> Known:
-    key = (organization_id, row.coupon_code or "")
+    key = (organization_id, row.coupon_code)
     return Known(found.get(key), key, row.customer_id, row)
 
 

@@ -1,7 +1,7 @@
 """Redemptions into Kafka, as `coupon.redeemed`: so that the ledger counts a commit as it counts an offline till's.
 
-A commit marks its use as unpublished in its own transaction; here it is published and then unmarked. A crash between
-the two publishes it again under the same source and id, which counts once.
+A commit puts it into an outbox in its own transaction; here it is published and then taken out. A crash between the
+two publishes it again under the same source and id, which counts once.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ MOST: Final = 1_000
 PAUSE_SECONDS: Final = 1.0  # until what another process left behind is looked for
 ORGANIZATIONS = text("SELECT organization_id FROM organization ORDER BY organization_id")
 UNPUBLISHED = text("""
-SELECT organization_id, code, sale_id, hold_id, customer_id, store_id, terminal_id, discount, redeemed_at
-FROM coupon_use WHERE organization_id = ANY(:ids) AND unpublished LIMIT :most
+SELECT organization_id, code, sale_id, customer_id, store_id, terminal_id, discount, redeemed_at
+FROM redemption_outbox JOIN coupon_use USING (organization_id, code, sale_id)
+WHERE organization_id = ANY(:ids) LIMIT :most
 """)
 PUBLISHED = text("""
-UPDATE coupon_use u SET unpublished = NULL
-FROM unnest(CAST(:organizations AS text[]), CAST(:codes AS text[]), CAST(:sales AS text[]))
+DELETE FROM redemption_outbox o
+USING unnest(CAST(:organizations AS text[]), CAST(:codes AS text[]), CAST(:sales AS text[]))
     AS p (organization_id, code, sale_id)
-WHERE u.organization_id = p.organization_id AND u.code = p.code AND u.sale_id = p.sale_id
+WHERE o.organization_id = p.organization_id AND o.code = p.code AND o.sale_id = p.sale_id
 """)
 log = logger(__name__)
 
@@ -114,8 +115,8 @@ def event_of(row: Any) -> Record:
             data[name] = getattr(row, name)
     event = {
         "specversion": "1.0",
-        "id": str(row.hold_id),
-        "source": f"/{row.organization_id}/holds",
+        "id": f"{row.code}/{row.sale_id}",
+        "source": f"/{row.organization_id}/redemptions",
         "type": "coupon.redeemed",
         "time": row.redeemed_at,
         "data": data,

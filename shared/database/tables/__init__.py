@@ -3,7 +3,7 @@ and Citus can spread the rows by it.
 """
 
 from shared.database.tables.columns import metadata
-from shared.database.tables.coupons import coupon, coupon_code, coupon_grant, coupon_use
+from shared.database.tables.coupons import coupon, coupon_code, coupon_grant, coupon_use, redemption_outbox
 from shared.database.tables.customers import customer, customer_merge, erasure, flip
 from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
 from shared.database.tables.mail import campaign, mail_batch, mail_content, mail_rate, mail_slot, message, suppression
@@ -33,6 +33,7 @@ __all__ = [
     "metadata",
     "organization",
     "outbox",
+    "redemption_outbox",
     "segment",
     "segment_change",
     "segment_day",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, Table, Text, func, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
 
@@ -80,7 +80,6 @@ coupon_use = Table(
     Column("code", Id, primary_key=True, comment="as used: the coupon's own, or a unique one"),
     Column("sale_id", Id, primary_key=True),
     required("coupon_code", Id),
-    Column("hold_id", UUID(as_uuid=False)),
     required("state", Text, comment="held, released, expired, redeemed or given_back"),
     Column("customer_id", Id, comment="who it is after merges; null for nobody or somebody erased"),
     Column("store_id", Id),
@@ -93,13 +92,30 @@ coupon_use = Table(
     Column("redeemed_at", Instant),
     required("over_limit", Boolean, server_default="false"),
     required("in_ledger", Boolean, server_default="false", comment="the ledger has its coupon.redeemed"),
-    Column("unpublished", Boolean, comment="true from a commit until Kafka has its coupon.redeemed, then null"),
-    Index("coupon_use_hold_key", "organization_id", "hold_id", unique=True),
-    Index("coupon_use_sale_idx", "organization_id", "sale_id"),
-    Index("coupon_use_customer_idx", "organization_id", "customer_id", "coupon_code"),
-    Index("coupon_use_redeemed_idx", "organization_id", "coupon_code", "redeemed_at"),
+    Index(
+        "coupon_use_customer_idx",
+        "organization_id",
+        "customer_id",
+        "coupon_code",
+        postgresql_where=text("customer_id IS NOT NULL"),
+    ),
+    Index(
+        "coupon_use_redeemed_idx",
+        "organization_id",
+        "coupon_code",
+        "redeemed_at",
+        postgresql_where=text("redeemed_at IS NOT NULL"),
+    ),
     Index(
         "coupon_use_held_idx", "organization_id", "coupon_code", "expires_at", postgresql_where=text("state = 'held'")
     ),
-    Index("coupon_use_unpublished_idx", "organization_id", postgresql_where=text("unpublished")),
+)
+
+redemption_outbox = Table(
+    "redemption_outbox",
+    metadata,
+    organization_key(),
+    Column("code", Id, primary_key=True),
+    Column("sale_id", Id, primary_key=True),
+    comment="Commits whose coupon.redeemed is not yet in Kafka.",
 )

@@ -1,4 +1,4 @@
-"""Coupons, their unique codes, grants and uses."""
+"""Coupons, their unique codes, grants and uses, and the outbox of their commits."""
 
 from __future__ import annotations
 
@@ -131,7 +131,6 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(collation="C"), nullable=False, comment="as used: the coupon's own, or a unique one"),
         sa.Column("sale_id", sa.Text(collation="C"), nullable=False),
         sa.Column("coupon_code", sa.Text(collation="C"), nullable=False),
-        sa.Column("hold_id", sa.UUID(as_uuid=False), nullable=True),
         sa.Column("state", sa.Text(), nullable=False, comment="held, released, expired, redeemed or given_back"),
         sa.Column(
             "customer_id",
@@ -160,16 +159,14 @@ def upgrade() -> None:
             nullable=False,
             comment="the ledger has its coupon.redeemed",
         ),
-        sa.Column(
-            "unpublished",
-            sa.Boolean(),
-            nullable=True,
-            comment="true from a commit until Kafka has its coupon.redeemed, then null",
-        ),
         sa.PrimaryKeyConstraint("organization_id", "code", "sale_id", name=op.f("coupon_use_pkey")),
     )
     op.create_index(
-        "coupon_use_customer_idx", "coupon_use", ["organization_id", "customer_id", "coupon_code"], unique=False
+        "coupon_use_customer_idx",
+        "coupon_use",
+        ["organization_id", "customer_id", "coupon_code"],
+        unique=False,
+        postgresql_where=sa.text("customer_id IS NOT NULL"),
     )
     op.create_index(
         "coupon_use_held_idx",
@@ -178,27 +175,32 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'held'"),
     )
-    op.create_index("coupon_use_hold_key", "coupon_use", ["organization_id", "hold_id"], unique=True)
     op.create_index(
-        "coupon_use_redeemed_idx", "coupon_use", ["organization_id", "coupon_code", "redeemed_at"], unique=False
-    )
-    op.create_index("coupon_use_sale_idx", "coupon_use", ["organization_id", "sale_id"], unique=False)
-    op.create_index(
-        "coupon_use_unpublished_idx",
+        "coupon_use_redeemed_idx",
         "coupon_use",
-        ["organization_id"],
+        ["organization_id", "coupon_code", "redeemed_at"],
         unique=False,
-        postgresql_where=sa.text("unpublished"),
+        postgresql_where=sa.text("redeemed_at IS NOT NULL"),
+    )
+    op.create_table(
+        "redemption_outbox",
+        sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("code", sa.Text(collation="C"), nullable=False),
+        sa.Column("sale_id", sa.Text(collation="C"), nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", "code", "sale_id", name=op.f("redemption_outbox_pkey")),
+        comment="Commits whose coupon.redeemed is not yet in Kafka.",
     )
 
 
 def downgrade() -> None:
-    op.drop_index("coupon_use_unpublished_idx", table_name="coupon_use", postgresql_where=sa.text("unpublished"))
-    op.drop_index("coupon_use_sale_idx", table_name="coupon_use")
-    op.drop_index("coupon_use_redeemed_idx", table_name="coupon_use")
-    op.drop_index("coupon_use_hold_key", table_name="coupon_use")
+    op.drop_table("redemption_outbox")
+    op.drop_index(
+        "coupon_use_redeemed_idx", table_name="coupon_use", postgresql_where=sa.text("redeemed_at IS NOT NULL")
+    )
     op.drop_index("coupon_use_held_idx", table_name="coupon_use", postgresql_where=sa.text("state = 'held'"))
-    op.drop_index("coupon_use_customer_idx", table_name="coupon_use")
+    op.drop_index(
+        "coupon_use_customer_idx", table_name="coupon_use", postgresql_where=sa.text("customer_id IS NOT NULL")
+    )
     op.drop_table("coupon_use")
     op.drop_index("coupon_grant_customer_idx", table_name="coupon_grant")
     op.drop_table("coupon_grant")
