@@ -33,9 +33,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.mailer.audience import audience_of
-from services.mailer.campaigns import Campaign, Organization, read_campaigns
-from services.mailer.facts import local_day, zone
+from shared.database.audience import audience_of
+from shared.database.campaigns import Campaign, Organization, read_campaigns
+from shared.database.facts import local_day, zone
 from shared.database.tables import campaign, customer, message
 from shared.database.tables.columns import Instant
 from shared.domain import occasions

@@ -15,13 +15,13 @@ import msgspec
 from sqlalchemy import Connection, Row, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.mailer.campaigns import Campaign, Organization
-from services.mailer.content import Content, compiled
 from services.mailer.due import due_messages, facts_of, moment_of
-from services.mailer.variables import values_of
+from shared.database.campaigns import Campaign, Organization
 from shared.database.tables import mail_batch, mail_content
 from shared.domain.gates import Decision, Facts, Moment, Send, Skip, Wait, decide
 from shared.domain.schedule import local_day, slot_start
+from shared.mail.content import Content, compiled
+from shared.mail.variables import values_of
 
 SIZE: Final = 100
 # Longer than a call may take: from then on the process that made it is taken for dead.

@@ -1,101 +1,11 @@
-"""A campaign's content: compiled once, filled for each customer, stored so that a second call has the same bytes."""
+"""The finished mail: a content filled for one customer, with links that are signed for the message."""
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache, lru_cache
-from typing import Any
-
-import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
-from markupsafe import Markup
-
-from services.mailer.plain_text import plain_text
 from services.mailer.provider import Mail
 from shared.domain.links import sign_link
-from shared.domain.templating import (
-    LINK_VARIABLES,
-    Parts,
-    Slot,
-    compile_html,
-    compile_masked_text,
-    compile_text,
-    fill,
-    fill_line,
-    mask,
-)
-
-
-class Wording(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a campaign and its organization goes into its mails."""
-
-    sender: str
-    organization_name: str
-    postal_address: str
-    subject: str
-    preview_text: str
-    body: str
-    body_format: str
-
-
-class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """The compiled form."""
-
-    sender: str
-    subject: Parts
-    html: Parts
-    text: Parts
-
-    @property
-    def variables(self) -> frozenset[str]:
-        """The names it needs values for, links aside."""
-        slots = (part for part in (*self.subject, *self.html, *self.text) if isinstance(part, Slot))
-        return frozenset(slot.name for slot in slots) - LINK_VARIABLES
-
-    def as_json(self) -> Any:
-        """For the database."""
-        return msgspec.to_builtins(self)
-
-    @property
-    def content_id(self) -> str:
-        """The same for the same content."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
-
-
-@lru_cache(maxsize=64)
-def compiled(wording: Wording) -> Content:
-    """The content of a campaign's mails."""
-    preview, preview_slots = mask(wording.preview_text)
-    body, body_slots = mask(wording.body)
-    unsubscribe, unsubscribe_slot = mask("{unsubscribe_url}")
-    preferences, preferences_slot = mask("{preferences_url}")
-    slots = preview_slots | body_slots | unsubscribe_slot | preferences_slot
-    body_html = _markdown().render(body) if wording.body_format == "markdown" else body
-    address = [line.strip() for line in wording.postal_address.splitlines() if line.strip()]
-    html = _layout().render(
-        subject=wording.organization_name,
-        preview=preview,
-        body=Markup(body_html),  # noqa: S704 - the marketer's own HTML; what customers say is escaped when filled in
-        organization_name=wording.organization_name,
-        address=address,
-        unsubscribe_url=unsubscribe,
-        preferences_url=preferences,
-    )
-    footer = [wording.organization_name, *address, "", f"Unsubscribe: {unsubscribe}", f"Preferences: {preferences}"]
-    text = "\n".join([plain_text(body_html), "", "--", *footer, ""])
-    return Content(
-        sender=wording.sender,
-        subject=compile_text(wording.subject),
-        html=compile_html(html, slots),
-        text=compile_masked_text(text, slots),
-    )
-
-
-@lru_cache(maxsize=64)
-def from_json(raw: str) -> Content:
-    """The content as it was stored."""
-    return msgspec.json.decode(raw, type=Content)
+from shared.domain.templating import fill, fill_line
+from shared.mail.content import Content
 
 
 class Writer:
@@ -127,16 +37,3 @@ class Writer:
             },
             tags={"organization_id": organization_id, "message_id": message_id},
         )
-
-
-@cache
-def _markdown() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-
-
-@cache
-def _layout() -> Any:
-    templates = Environment(
-        loader=PackageLoader("services.mailer"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return templates.get_template("layout.html.j2")

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, cast, func, null, select
 
-from services.mailer.campaigns import OPEN, RUNNING, Campaign, Organization, priority_column
-from services.mailer.facts import suppressed
+from services.mailer.campaigns import OPEN, RUNNING
+from shared.database.campaigns import Campaign, Organization, priority_column
+from shared.database.facts import suppressed
 from shared.database.tables import campaign, customer, mail_slot, message
 from shared.database.tables.columns import Instant
 from shared.domain.gates import Facts, Moment, capped, held_out

@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, select, text, updat
 
 from services.mailer.campaigns import RUNNING, count_failure, count_success, pause
 from services.mailer.claim import LEASE, Batch, Letter
-from services.mailer.content import from_json
 from services.mailer.provider import Accepted, Halted, Outcome, Refused, Retry
 from shared.database.tables import campaign, mail_batch, mail_content, message
 from shared.domain.delivery import KEY_LASTS, backoff
+from shared.mail.content import from_json
 
 # A report about a mail may be here before the answer that it was taken: then only its own columns are still missing.
 ACCEPT: Final = text("""

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Engine, func, select, text, update
 
 from services.mailer.audience import plan_audience
 from services.mailer.automations import plan_calendar
-from services.mailer.campaigns import OPEN, Campaign, Organization, read_campaigns, read_organization
+from services.mailer.campaigns import OPEN
 from services.mailer.outcomes import give_up
 from services.mailer.rounds import LONGEST_SLEEP
 from shared import metrics
 from shared.clock import Clock
+from shared.database.campaigns import Campaign, Organization, read_campaigns, read_organization
 from shared.database.tables import campaign, message
 from shared.domain.gates import Reason
 from shared.logging import logger

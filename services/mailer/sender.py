@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, func, select
 
-from services.mailer.campaigns import OPEN, RUNNING, finish, pause, read_campaigns, read_organization
+from services.mailer.campaigns import OPEN, RUNNING, finish, pause
 from services.mailer.claim import Batch, Claimed, claim
 from services.mailer.content import Writer
 from services.mailer.outcomes import record, take_up, take_up_own
@@ -19,6 +19,7 @@ from services.mailer.rate import Rate
 from services.mailer.rounds import LONGEST_SLEEP, TRANSIENT
 from shared import metrics
 from shared.clock import Clock
+from shared.database.campaigns import read_campaigns, read_organization
 from shared.database.tables import campaign, mail_batch, message
 from shared.logging import logger
 

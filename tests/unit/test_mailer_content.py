@@ -6,10 +6,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mailer.campaigns import mailbox
-from services.mailer.content import Wording, Writer, compiled, from_json
-from services.mailer.plain_text import plain_text
+from services.mailer.content import Writer
 from services.mailer.provider import Mail
+from shared.database.campaigns import mailbox
+from shared.mail.content import Wording, compiled, from_json
+from shared.mail.plain_text import plain_text
 
 WRITER = Writer("s3cret", "https://r.example/")
 WORDING = Wording(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from services.mailer.campaigns import Campaign, Organization
+from shared.database.campaigns import Campaign, Organization
 from shared.domain.money import format_money
 from shared.domain.schedule import zone
 

@@ -1,0 +1,63 @@
+"""Who is in a campaign's audience and which gate is closed to whom: one statement for the dry run and for planning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Text, case, func, literal, not_, or_, select, true
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from shared.database.campaigns import Campaign, Organization
+from shared.database.facts import gate_facts, with_slots
+from shared.database.tables import customer, segment
+from shared.domain.gates import closed_gate_column
+
+
+def decided_audience(
+    connection: Connection, sender: Organization, wanted: Campaign, now: datetime
+) -> Select[tuple[str, str | None]]:
+    """(customer_id, reason) of everyone in the audience; the reason is that of the first closed gate, null for none."""
+    reason = closed_gate_column(gate_facts(wanted.campaign_id, wanted.holdout_percent, sender.time_zone, now))
+    return (
+        select(customer.c.customer_id, reason.label("reason"))
+        .select_from(with_slots(customer))
+        .where(customer.c.organization_id == sender.organization_id, *audience_of(connection, wanted))
+    )
+
+
+def audience_of(connection: Connection, wanted: Campaign) -> list[ColumnElement[bool]]:
+    """The conditions of campaign.audience. A segment that is gone has no members."""
+    given = wanted.audience
+    conditions: list[ColumnElement[bool]] = []
+    if included := given.get("include_segments"):
+        conditions.append(_in_any(connection, wanted.organization_id, included))
+    if excluded := given.get("exclude_segments"):
+        conditions.append(not_(_in_any(connection, wanted.organization_id, excluded)))
+    if (least := given.get("minimum_spent")) is not None:
+        conditions.append(customer.c.total_spent >= least)
+    if (least := given.get("minimum_visits")) is not None:
+        conditions.append(customer.c.visit_count >= least)
+    if tags := given.get("tags"):
+        conditions.append(customer.c.tags.overlap(sql_cast(tags, ARRAY(Text))))
+    return conditions or [true()]
+
+
+def _in_any(connection: Connection, organization_id: str, segments: Iterable[str]) -> ColumnElement[bool]:
+    slots = connection.execute(
+        select(segment.c.slot).where(
+            segment.c.organization_id == organization_id,
+            segment.c.segment_id.in_(list(segments)),
+            segment.c.state != "deleting",
+        )
+    ).scalars()
+    return or_(literal(value=False), *[_member(slot) for slot in slots])
+
+
+def _member(slot: int) -> ColumnElement[Any]:
+    # The bits reach as far as they were ever needed; what lies beyond is no member.
+    return case(
+        (func.length(customer.c.memberships) * 8 > slot, func.get_bit(customer.c.memberships, slot) == 1), else_=False
+    )

@@ -1,0 +1,114 @@
+"""Campaigns and organizations as their mails see them: what planning, sending and previews read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, case, func, select
+
+from shared.database.tables import campaign, organization
+from shared.domain.delivery import PRIORITIES
+from shared.domain.schedule import Quiet
+from shared.mail.content import Wording
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """What of an organization bears on its mails."""
+
+    organization_id: str
+    name: str
+    currency: str
+    time_zone: str
+    sender_name: str
+    sender_email: str
+    postal_address: str
+    quiet: Quiet | None
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A row of campaign; `priority` is resolved."""
+
+    organization_id: str
+    campaign_id: str
+    type: str
+    state: str
+    version: int
+    subject: str
+    preview_text: str
+    body: str
+    body_format: str
+    coupon_code: str | None
+    grant_days: int | None
+    audience: dict[str, Any]
+    trigger: dict[str, Any] | None
+    holdout_percent: int
+    expires_after_hours: int
+    priority: int
+    respect_contact_time: bool
+    send_at: datetime | None
+    activated_at: datetime | None
+    planned_at: datetime | None
+
+    def wording(self, sender: Organization, sender_email: str) -> Wording:
+        """What goes into its mails."""
+        return Wording(
+            sender=mailbox(sender.sender_name or sender.name, sender_email),
+            organization_name=sender.name,
+            postal_address=sender.postal_address,
+            subject=self.subject,
+            preview_text=self.preview_text,
+            body=self.body,
+            body_format=self.body_format,
+        )
+
+
+def mailbox(name: str, address: str) -> str:
+    """`Name <address>`, the name in quotes where a comma or the like would break it."""
+    plain = "".join(c for c in name if c.isprintable() and c not in '<>"\\').strip()
+    if not plain:
+        return address
+    return f'"{plain}" <{address}>' if set(plain) & set(",;:@()[].") else f"{plain} <{address}>"
+
+
+def priority_column(of: FromClause = campaign) -> ColumnElement[int]:
+    """Smaller goes first."""
+    return func.coalesce(of.c.priority, case(PRIORITIES, value=of.c.type, else_=max(PRIORITIES.values())))
+
+
+def read_organization(connection: Connection, organization_id: str) -> Organization | None:
+    """None when it does not exist."""
+    row = connection.execute(select(organization).where(organization.c.organization_id == organization_id)).first()
+    if row is None:
+        return None
+    quiet = (
+        Quiet(row.quiet_from, row.quiet_until) if row.quiet_from is not None and row.quiet_until is not None else None
+    )
+    return Organization(
+        organization_id,
+        row.name,
+        row.currency,
+        row.time_zone,
+        row.sender_name,
+        row.sender_email,
+        row.postal_address,
+        quiet,
+    )
+
+
+def read_campaigns(connection: Connection, organization_id: str, *conditions: ColumnElement[bool]) -> list[Campaign]:
+    """Those that fulfil the conditions, the most urgent first."""
+    statement = (
+        select(campaign, priority_column().label("rank"))
+        .where(campaign.c.organization_id == organization_id, *conditions)
+        .order_by("rank", campaign.c.campaign_id)
+    )
+    return [_campaign(row) for row in connection.execute(statement)]
+
+
+def _campaign(row: Row[Any]) -> Campaign:
+    names = [name for name in Campaign.__dataclass_fields__ if name != "priority"]
+    return Campaign(**{name: getattr(row, name) for name in names}, priority=row.rank)
