@@ -50,4 +50,7 @@ def gate_facts(
         "capped": capped_column(mail_slot.c.last_on, local_day(organization_zone, now), customer.c.email_frequency),
         "held_out": held_out_column(literal(campaign_id), customer.c.customer_id, literal(holdout_percent)),
         "coupon_used_up": literal(value=False),
+        # Of automations only; those meet all gates when their mail is due.
+        "left_segment": literal(value=False),
+        "day_moved": literal(value=False),
     }

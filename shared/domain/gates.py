@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Date, Integer, Numeric, Text, case, cast, func, literal, null
+from sqlalchemy import ColumnElement, Date, Integer, Numeric, Text, case, cast, func, literal, null, true
 
 from shared.domain.schedule import Quiet, first_allowed, next_slot, slot_start
 
@@ -31,25 +31,32 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     CONTACT_TIME = "contact_time"
     QUIET_HOURS = "quiet_hours"
+    PRIORITY = "priority"
+    LEFT_SEGMENT = "left_segment"
+    DAY_MOVED = "day_moved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the gates look at."""
+    """What the gates look at. `left_segment`: who entered the segment that the mail follows is no longer in it.
+    `day_moved`: the birthday or anniversary that the mail is for is now another day.
+    """
 
     email: str | None
-    email_verified: bool
-    marketing_consent: bool
+    email_verified: bool | None
+    marketing_consent: bool | None
     suppressed: bool = False
     email_frequency: str | None = None
     capped: bool = False
     held_out: bool = False
     coupon_used_up: bool = False
+    left_segment: bool = False
+    day_moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Closed when a fact has this value."""
+    """Closed when a fact has this value. What has to be true is closed, too, while it is unknown."""
 
     reason: Reason
     fact: str
@@ -57,6 +64,8 @@ class Gate:
 
 
 GATES: Final = (
+    Gate(Reason.LEFT_SEGMENT, "left_segment", closed_at=True),
+    Gate(Reason.DAY_MOVED, "day_moved", closed_at=True),
     Gate(Reason.NO_EMAIL, "email", None),
     Gate(Reason.NOT_VERIFIED, "email_verified", closed_at=False),
     Gate(Reason.NO_CONSENT, "marketing_consent", closed_at=False),
@@ -70,12 +79,12 @@ GATES: Final = (
 
 def closed_gate(facts: Facts) -> Reason | None:
     """The first gate that is closed."""
-    return next((gate.reason for gate in GATES if getattr(facts, gate.fact) == gate.closed_at), None)
+    return next((gate.reason for gate in GATES if _is_closed(gate, getattr(facts, gate.fact))), None)
 
 
 def closed_gate_column(facts: Mapping[str, ColumnElement[Any]]) -> ColumnElement[str | None]:
     """The same of columns, one for each field of Facts."""
-    closed = [(facts[g.fact].is_not_distinct_from(_value(g.closed_at)), literal(str(g.reason), Text)) for g in GATES]
+    closed = [(_is_closed_column(gate, facts[gate.fact]), literal(str(gate.reason), Text)) for gate in GATES]
     return case(*closed, else_=null())
 
 
@@ -131,13 +140,17 @@ class Send:
 Decision = Skip | Wait | Send
 
 # How long after a mail of higher priority is due a lower one asks again whether that mail took the slot.
-GIVE_WAY = timedelta(seconds=30)
+GIVE_WAY: Final = timedelta(seconds=30)
+# What a customer's profile, still on its way, would open.
+AWAITED: Final = frozenset({Reason.NO_EMAIL, Reason.NOT_VERIFIED, Reason.NO_CONSENT})
+SOON: Final = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """When a message is decided, and what bounds its time. `rival_at` is when the next mail of higher priority for the
-    same customer is due; `contact_time` is None where it is not to be respected.
+    same customer is due; `contact_time` is None where it is not to be respected. Until `profile_until` the customer's
+    profile may still come: it is a message of `planned_at` that somebody's first sale has brought.
     """
 
     now: datetime
@@ -146,20 +159,26 @@ class Moment:
     contact_time: str | None = None
     quiet: Quiet | None = None
     rival_at: datetime | None = None
+    planned_at: datetime | None = None
+    profile_until: datetime | None = None
 
 
 def decide(facts: Facts, moment: Moment) -> Decision:
     """What becomes of a message that is due. `facts.capped` must be of the customer's local day at `moment.now`."""
     gate = closed_gate(facts)
+    if moment.expires_at is not None and moment.now >= moment.expires_at:
+        return Skip(Reason.EXPIRED if gate in {None, Reason.FREQUENCY_CAP} else gate)
+    if gate in AWAITED and moment.profile_until is not None and moment.now < moment.profile_until:
+        # Twice as long each time: a profile that comes late is not waited for in short steps.
+        waited = moment.now - (moment.planned_at or moment.now)
+        return Wait(min(moment.now + max(SOON, waited), moment.profile_until), gate)
     if gate is not None and gate is not Reason.FREQUENCY_CAP:
         return Skip(gate)
-    if moment.expires_at is not None and moment.now >= moment.expires_at:
-        return Skip(Reason.EXPIRED)
     next_free = next_slot(moment.now, moment.zone, facts.email_frequency)
     if gate is Reason.FREQUENCY_CAP:
         return _wait(next_free, gate, moment)
     if moment.rival_at is not None and moment.rival_at < next_free:
-        return _wait(max(moment.rival_at, moment.now) + GIVE_WAY, Reason.FREQUENCY_CAP, moment)
+        return _wait(max(moment.rival_at, moment.now) + GIVE_WAY, Reason.PRIORITY, moment)
     return _wait(moment.now, Reason.CONTACT_TIME, moment)
 
 
@@ -175,5 +194,11 @@ def _wait(earliest: datetime, reason: Reason, moment: Moment) -> Decision:
     return Wait(until, reason)
 
 
-def _value(value: str | bool | None) -> ColumnElement[Any]:
-    return null() if value is None else literal(value)
+def _is_closed(gate: Gate, fact: str | bool | None) -> bool:
+    return fact is not True if gate.closed_at is False else fact == gate.closed_at
+
+
+def _is_closed_column(gate: Gate, fact: ColumnElement[Any]) -> ColumnElement[bool]:
+    if isinstance(gate.closed_at, bool):
+        return fact.is_(true()) if gate.closed_at else fact.is_not(true())
+    return fact.is_not_distinct_from(null() if gate.closed_at is None else literal(gate.closed_at))

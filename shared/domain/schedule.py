@@ -15,8 +15,6 @@ CONTACT_TIMES: Final = {
     "evening": (time(17), time(20)),
 }
 DAY: Final = timedelta(days=1)
-# Quiet hours may leave nothing of a contact time; then any minute outside the quiet hours has to do.
-PATIENCE: Final = timedelta(days=3)
 
 
 class Quiet(NamedTuple):
@@ -30,6 +28,10 @@ class Quiet(NamedTuple):
         if self.start <= self.end:
             return self.start <= at < self.end
         return at >= self.start or at < self.end
+
+    def leaves(self, start: time, end: time) -> bool:
+        """Whether anything of a span within one day lies outside of it."""
+        return not self.holds(start) or start <= self.end < end
 
 
 def zone(name: str) -> ZoneInfo:
@@ -76,15 +78,17 @@ def instant(day: date, at: time, name: str) -> datetime:
 
 def first_allowed(at: datetime, name: str, contact_time: str | None, quiet: Quiet | None) -> tuple[datetime, bool]:
     """The first instant from `at` on that lies in the contact time and outside the quiet hours, and whether quiet hours
-    moved it.
+    moved it. Where they leave nothing of the contact time, any minute outside of them has to do.
     """
     window = CONTACT_TIMES.get(contact_time or "")
+    if window is not None and quiet is not None and not quiet.leaves(*window):
+        window = None
     moment, moved_by_quiet = at, False
     while True:
         local = moment.astimezone(zone(name)).time()
         if quiet is not None and quiet.holds(local):
             moment, moved_by_quiet = _next(moment, quiet.end, name), True
-        elif window is not None and not window[0] <= local < window[1] and moment - at < PATIENCE:
+        elif window is not None and not window[0] <= local < window[1]:
             moment = _next(moment, window[0], name)
         else:
             return moment, moved_by_quiet

@@ -39,16 +39,12 @@ from shared.domain.gates import (
 FREQUENCIES = st.sampled_from([None, "daily", "weekly", "monthly", "never"])
 DAYS = st.dates(date(2023, 12, 20), date(2028, 3, 5))
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=64)
+YES_OR_NO = [gate.fact for gate in GATES if isinstance(gate.closed_at, bool)]
 FACTS = st.builds(
     Facts,
     email=st.sampled_from([None, "a@example.com"]),
-    email_verified=st.booleans(),
-    marketing_consent=st.booleans(),
-    suppressed=st.booleans(),
     email_frequency=FREQUENCIES,
-    capped=st.booleans(),
-    held_out=st.booleans(),
-    coupon_used_up=st.booleans(),
+    **dict.fromkeys(YES_OR_NO, st.sampled_from([None, False, True])),
 )
 # Mostly open, so that the last gates have their turn.
 OPEN_FACTS = st.builds(
@@ -57,9 +53,7 @@ OPEN_FACTS = st.builds(
     email_verified=st.just(value=True),
     marketing_consent=st.just(value=True),
     email_frequency=FREQUENCIES,
-    capped=st.booleans(),
-    held_out=st.booleans(),
-    coupon_used_up=st.booleans(),
+    **dict.fromkeys(("capped", "held_out", "coupon_used_up"), st.sampled_from([None, False, True])),
 )
 CHECKS = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

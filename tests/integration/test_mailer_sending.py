@@ -224,7 +224,7 @@ def test_a_birthday_beats_a_promotion(store: Engine) -> None:
     desk.run()
     assert (states(store, "birthday"), states(store)) == (
         {"a": ("waiting", "contact_time")},
-        {"a": ("waiting", "frequency_cap")},
+        {"a": ("waiting", "priority")},
     )
     desk.now = datetime(2026, 6, 10, 12, 5, tzinfo=UTC)
     desk.run()
