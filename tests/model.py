@@ -266,7 +266,7 @@ def profile_of(events: list[Event]) -> dict[str, Any]:
         said = [event for event in events if event["type"] == "customer.upserted" and name in event["data"]]
         profile[name] = max(said, key=key)["data"][name] if said else None
     profile["tags"] = sorted(set(profile["tags"] or []))
-    profile["email_verified"] = bool(profile["email_verified"])
+    profile["email_verified"] = is_verified(events)
     consents = [event for event in events if event["type"] == "customer.consent_changed"]
     newest = max(consents, key=key) if consents else None
     for name in CONSENT:
@@ -274,6 +274,20 @@ def profile_of(events: list[Event]) -> dict[str, Any]:
     profile["marketing_consent"] = bool(profile["marketing_consent"])
     profile["consent_at"] = at(newest) if newest else None
     return profile
+
+
+def is_verified(events: list[Event]) -> bool:
+    """What was said last of the address that there is now, unless another address came after it."""
+    address, verified = None, False
+    for event in sorted(events, key=key):
+        data = event["data"] if event["type"] == "customer.upserted" else {}
+        if "email" in data:
+            replaced = address is not None and address.lower() != (data["email"] or "").lower()
+            address, verified = data["email"], verified and not replaced
+        about = data.get("verified_email")
+        if "email_verified" in data and (about is None or about.lower() == (address or "").lower()):
+            verified = bool(data["email_verified"])
+    return verified
 
 
 def holds(criteria: Criteria, customer: Customer, now: datetime) -> bool:  # noqa: PLR0911 - one each kind of leaf

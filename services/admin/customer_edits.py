@@ -21,7 +21,7 @@ from shared.keys import Key
 UPSERTED = tuple(
     name
     for name in CustomerUpsertedData.model_fields
-    if name not in {"organization_id", "store_id", "terminal_id", "customer_id"}
+    if name not in {"organization_id", "store_id", "terminal_id", "customer_id", "verified_email"}
 )
 CONSENT = {"marketing_consent": "marketing_consent", "consent_where": "where", "consent_wording": "wording"}
 ALLOWED = (*UPSERTED, *CONSENT)

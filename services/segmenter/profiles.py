@@ -53,7 +53,9 @@ Change = tuple[str, datetime, dict[str, Any]]
 
 
 def fold_profile(changes: Iterable[Change]) -> dict[str, Any]:
-    """Columns of a profile after changes in the order of their time. What is absent stays, null clears."""
+    """Columns of a profile after changes in the order of their time. What is absent stays, null clears; an address
+    that gives way to another takes its verification with it.
+    """
     profile = dict(EMPTY)
     for kind, at, data in changes:
         if kind == "customer.consent_changed":
@@ -64,6 +66,8 @@ def fold_profile(changes: Iterable[Change]) -> dict[str, Any]:
                 "consent_wording": data.get("wording"),
             }
             continue
+        if "email" in data and is_another(profile["email"], data["email"]):
+            profile["email_verified"], profile["email_verified_at"] = False, None
         profile |= {name: data[name] for name in AS_GIVEN if name in data}
         for name in ("birthday", "anniversary"):
             if name in data:
@@ -72,11 +76,16 @@ def fold_profile(changes: Iterable[Change]) -> dict[str, Any]:
             profile["tags"] = sorted(set(data["tags"] or []))
         if "registered_at" in data:
             profile["registered_given_at"] = data["registered_at"]
-        if "email_verified" in data:
+        if "email_verified" in data and not is_another(data.get("verified_email"), profile["email"]):
             verified = bool(data["email_verified"])
             profile["email_verified_at"] = (profile["email_verified_at"] or at) if verified else None
             profile["email_verified"] = verified
     return profile
+
+
+def is_another(before: str | None, after: str | None) -> bool:
+    """Whether an address that was there gave way to another, or to none; letters' case makes no other address."""
+    return before is not None and before.lower() != (after or "").lower()
 
 
 def day_of_year(text: str | None) -> tuple[int | None, int | None]:

@@ -143,6 +143,13 @@ Email = Annotated[
         description='one address of up to 254 characters, for example "asha@example.com"',
     ),
 ]
+VerifiedEmail = Annotated[
+    Email,
+    Field(
+        description="the address that email_verified is about: by the time it says so, another one stays as it is, "
+        'for example "asha@example.com"'
+    ),
+]
 Phone = Annotated[str, Field(max_length=32, pattern=PRINTABLE, description="a text of up to 32 printable characters")]
 Tag = Annotated[
     str, Field(min_length=1, max_length=64, pattern=PRINTABLE, description="a text of 1 to 64 printable characters")

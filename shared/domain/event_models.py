@@ -34,6 +34,7 @@ from shared.domain.event_fields import (
     RegisteredAt,
     Tags,
     TimeZone,
+    VerifiedEmail,
 )
 
 
@@ -117,6 +118,7 @@ class CustomerUpsertedData(TillData):
     name: Name | None = None
     email: Email | None = None
     email_verified: Flag | None = None
+    verified_email: VerifiedEmail | None = None
     phone: Phone | None = None
     birthday: CalendarDay | None = None
     anniversary: CalendarDay | None = None

@@ -104,6 +104,7 @@ class CustomerUpsertedData(TillData, frozen=True, gc=False, kw_only=True):
     name: Name | UnsetType | None = UNSET
     email: Email | UnsetType | None = UNSET
     email_verified: bool | UnsetType | None = UNSET
+    verified_email: Email | UnsetType | None = UNSET
     phone: Phone | UnsetType | None = UNSET
     birthday: CalendarDay | UnsetType | None = UNSET
     anniversary: CalendarDay | UnsetType | None = UNSET

@@ -72,8 +72,9 @@ times = st.sampled_from(TIMES)
 amounts = st.sampled_from([0, 1, 99, 100, 500, 10_000])
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "name": st.sampled_from(["Ann", "Bé \\ 'x'", ""]),
-    "email": st.sampled_from(["a@example.com", "b@example.com"]),
+    "email": st.sampled_from(["a@example.com", "A@example.com", "b@example.com"]),
     "email_verified": st.booleans(),
+    "verified_email": st.sampled_from(["a@example.com", "B@example.com"]),
     "phone": st.just("1"),
     "birthday": st.sampled_from(["1990-02-28", "--02-29"]),
     "anniversary": st.just("2001-12-31"),
