@@ -11,6 +11,7 @@ from services.admin import customers
 from services.admin.instants import written
 from shared.database.tables import (
     customer_merge,
+    direct_mail,
     ledger,
     mail_slot,
     message,
@@ -25,6 +26,7 @@ HELD: dict[str, tuple[Table, str]] = {
     "segment_changes": (segment_change, "outbox_id"),
     "lists": (static_member, "added_at"),
     "mails": (message, "planned_at"),
+    "direct_mails": (direct_mail, "created_at"),
     "last_mails": (mail_slot, "last_on"),
 }
 

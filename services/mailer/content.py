@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from services.mailer.provider import Mail
 from shared.domain.links import sign_link
-from shared.domain.templating import fill, fill_line
 from shared.mail.content import Content
 
 
@@ -23,12 +22,13 @@ class Writer:
         unsubscribe = f"{self._public_url}/u/{token}"
         # One page serves both so far: the only choice that it offers is to leave.
         values = {**variables, "unsubscribe_url": unsubscribe, "preferences_url": unsubscribe}
+        filled = content.filled(values)
         return Mail(
             sender=content.sender,
             to=email,
-            subject=fill_line(content.subject, values),
-            html=fill(content.html, values),
-            text=fill(content.text, values),
+            subject=filled.subject,
+            html=filled.html,
+            text=filled.text,
             # One click unsubscribes, without a page in between (RFC 8058).
             headers={
                 "List-Unsubscribe": f"<{unsubscribe}>",

@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, func, select
 
+from services.mailer import direct
 from services.mailer.campaigns import OPEN, RUNNING, finish, pause
 from services.mailer.claim import Batch, Claimed, claim
 from services.mailer.content import Writer
+from services.mailer.direct import Direct
 from services.mailer.outcomes import record, take_up, take_up_own
 from services.mailer.provider import Accepted, Outcome, Provider, Refused, Retry
 from services.mailer.rate import Rate
@@ -73,6 +75,11 @@ class Sender:
             left = self._rate.left(connection)
             if left > SHORT:
                 return now + timedelta(seconds=left)
+            one = direct.claim(connection, organization_id, from_email=self._from_email, now=now)
+        if one is not None:
+            self._send_direct(one)
+            return now
+        with self._database.begin() as connection:
             if organization_id not in self._known:
                 take_up_own(connection, organization_id, self._owner, now)
             batch = take_up(connection, organization_id, self._owner, now)
@@ -119,10 +126,23 @@ class Sender:
                     campaign.c.state.in_(RUNNING),
                 )
             ).scalar()
-            later = [at for at in (lease, *_first_due(connection, organization_id).values()) if at is not None]
+            due = (
+                lease,
+                direct.next_due(connection, organization_id),
+                *_first_due(connection, organization_id).values(),
+            )
+            later = [at for at in due if at is not None]
         # What was due and could not be claimed is in another mailer's hands: not now, but soon.
         soon = now + timedelta(seconds=1)
         return max(soon, min(later, default=now + LONGEST_SLEEP)) if later else now + LONGEST_SLEEP
+
+    def _send_direct(self, one: Direct) -> None:
+        with self._database.begin() as connection:
+            delay = self._rate.reserve(connection)
+        self.stopping.wait(delay)
+        outcome = self._provider.send_batch([one.mail(self._writer)], str(one.mail_id))
+        with self._database.begin() as connection:
+            direct.record(connection, one, outcome, self._clock())
 
     def _send(self, batch: Batch) -> None:
         mails = [

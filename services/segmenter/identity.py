@@ -85,6 +85,7 @@ FORGET_MAIL = """
 UPDATE message SET customer_id = 'erased:' || message_id, email = NULL, variables = NULL
 WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
 """
+FORGET_DIRECT_MAIL = "DELETE FROM direct_mail WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 FORGET_MAIL_DAYS = "DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 FORGET_LISTS = "DELETE FROM static_member WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 FORGET_USES = """
@@ -197,6 +198,15 @@ def _erase(connection: Connection, organization_id: str, ids: set[str], root: st
     for name in ids:
         connection.execute(NOTE_ERASURE, [organization_id, digest(organization_id, name), at])
     known = {"organization_id": organization_id, "root": root, "at": at}
-    forgetting = (FORGET_MAIL, FORGET_MAIL_DAYS, FORGET_LISTS, FORGET_USES, FORGET_GRANTS, FORGET_CODES, FORGET_EDITS)
+    forgetting = (
+        FORGET_MAIL,
+        FORGET_DIRECT_MAIL,
+        FORGET_MAIL_DAYS,
+        FORGET_LISTS,
+        FORGET_USES,
+        FORGET_GRANTS,
+        FORGET_CODES,
+        FORGET_EDITS,
+    )
     for statement in (ANONYMIZE, *forgetting, ADD_DIRTY):
         connection.execute(statement, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -18,6 +19,8 @@ from shared.domain.templating import (
     compile_html,
     compile_masked_text,
     compile_text,
+    fill,
+    fill_line,
     mask,
 )
 from shared.mail.plain_text import plain_text
@@ -35,6 +38,15 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     body_format: str
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One mail's texts."""
+
+    subject: str
+    html: str
+    text: str
+
+
 class Content(msgspec.Struct, frozen=True, kw_only=True):
     """The compiled form."""
 
@@ -48,6 +60,10 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
         """The names it needs values for, links aside."""
         slots = (part for part in (*self.subject, *self.html, *self.text) if isinstance(part, Slot))
         return frozenset(slot.name for slot in slots) - LINK_VARIABLES
+
+    def filled(self, values: dict[str, str]) -> Filled:
+        """For one customer; `values` has the links too."""
+        return Filled(fill_line(self.subject, values), fill(self.html, values), fill(self.text, values))
 
     def as_json(self) -> Any:
         """For the database."""

@@ -186,3 +186,37 @@ def test_a_repeated_request_makes_one_campaign(api: Api) -> None:
     first, again = (api("POST", "/campaigns", DRAFT, Idempotency_Key="k") for _ in range(2))
     assert first.json()["id"] == again.json()["id"]
     assert len(api.get("/campaigns")["items"]) == 4
+
+
+def test_a_preview_shows_the_mail_as_that_customer_would_get_it(api: Api) -> None:
+    api("POST", "/campaigns", DRAFT)
+    api.add_customer("c-7", name="Zoë <b>", visit_count=3)
+    seen = api.get("/campaigns/spring-sale/preview?customer_id=c-7")
+    assert seen["subject"] == "Hello Zoë"
+    assert "Demo" in seen["html"]
+    assert "Unsubscribe" in seen["text"]
+    assert api.get("/campaigns/spring-sale/preview")["subject"] == "Hello there"
+    assert api("GET", "/campaigns/spring-sale/preview?customer_id=nobody").status_code == 404
+    assert api("GET", "/campaigns/spring-sale/preview?customer_id=c-7", organization="other").status_code == 404
+
+
+def test_a_test_is_handed_to_the_mailer_and_not_counted(api: Api) -> None:
+    api("POST", "/campaigns", DRAFT)
+    api.add_customer("c-7", name="Zoë")
+    path = "/campaigns/spring-sale/test"
+    asked = api("POST", path, {"to": ["me@x.example", "you@x.example", "me@x.example"], "as_customer": "c-7"})
+    assert asked.status_code == 202
+    assert {item["to"]: item["state"] for item in asked.json()["items"]} == {
+        "me@x.example": "planned",
+        "you@x.example": "planned",
+    }
+    assert api.get("/campaigns/spring-sale/tests")["items"] == asked.json()["items"]
+    assert api.get("/campaigns/spring-sale")["counts"]["total"] == 0
+    for body, field in (
+        ({"to": []}, "to"),
+        ({"to": ["nonsense"]}, "to[0]"),
+        ({"to": ["me@x.example"], "as_customer": "nobody"}, "as_customer"),
+    ):
+        refused = api("POST", path, body)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
+    assert api("POST", path, {"to": ["me@x.example"]}, role="viewer").status_code == 403

@@ -6,13 +6,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Response
 
-from services.admin import campaigns, decisions, idempotency
+from services.admin import campaign_previews, campaigns, decisions, idempotency
 from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
 from services.admin.campaign_life import Step
 from services.admin.campaign_models import Campaign, Content, SendAt
+from services.admin.campaign_previews import Preview, TestMails, TestRequest
 from services.admin.decisions import Decision
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.versions import etag
+from shared.domain.event_fields import CustomerId
 from shared.problems import described
 
 router = APIRouter(tags=["campaigns"])
@@ -114,6 +116,35 @@ def cancel(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now) -> Ca
     with parts.engine.begin() as connection:
         campaigns.skip_open(connection, key.organization_id, campaign_id, now)
         return campaigns.read(connection, key.organization_id, campaign_id)
+
+
+@router.get(f"{ONE}/preview")
+def preview(
+    campaign_id: CampaignId,
+    key: Viewer,
+    parts: Parts,
+    now: Now,
+    customer_id: Annotated[CustomerId | None, Query()] = None,
+) -> Preview:
+    """The mail as that customer would get it; without one, as somebody of whom nothing is known."""
+    with parts.engine.connect() as connection:
+        return campaign_previews.preview(connection, key.organization_id, campaign_id, customer_id, now)
+
+
+@router.post(f"{ONE}/test", status_code=202)
+def send_test(campaign_id: CampaignId, wanted: TestRequest, key: Marketer, parts: Parts, now: Now) -> TestMails:
+    """Send the mail to addresses of your own, marked as a test: through the mailer and its provider, past all gates but
+    suppression, and not counted.
+    """
+    with parts.engine.begin() as connection:
+        return campaign_previews.send_tests(connection, key, campaign_id, wanted, now)
+
+
+@router.get(f"{ONE}/tests")
+def last_tests(campaign_id: CampaignId, key: Viewer, parts: Parts) -> TestMails:
+    """The last test mails, and what became of them."""
+    with parts.engine.connect() as connection:
+        return campaign_previews.last_tests(connection, key.organization_id, campaign_id)
 
 
 @router.get(f"{ONE}/messages")

@@ -5,6 +5,7 @@ and Citus can spread the rows by it.
 from shared.database.tables.columns import metadata
 from shared.database.tables.coupons import coupon, coupon_code, coupon_grant, coupon_use, redemption_outbox
 from shared.database.tables.customers import customer, customer_merge, erasure, flip
+from shared.database.tables.direct_mail import direct_mail
 from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
 from shared.database.tables.mail import campaign, mail_batch, mail_content, mail_rate, mail_slot, message, suppression
 from shared.database.tables.organizations import api_key, audit_log, idempotency, organization
@@ -21,6 +22,7 @@ __all__ = [
     "customer",
     "customer_merge",
     "dead_letter",
+    "direct_mail",
     "erasure",
     "flip",
     "idempotency",

@@ -1,0 +1,36 @@
+"""A campaign's mail as one customer would get it: for previews and tests. Issues nothing and counts nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from shared.database.campaigns import Campaign, Organization
+from shared.database.tables import customer
+from shared.errors import NotFoundError
+from shared.mail.content import Content
+from shared.mail.variables import values_of
+
+NAMES = ("name", "total_spent", "visit_count", "last_visit_at", "time_zone")
+NOBODY = SimpleNamespace(**dict.fromkeys(NAMES))
+
+
+def read_person(connection: Connection, organization_id: str, customer_id: str | None) -> Any:
+    """Whose values a mail is filled with; nobody's where no customer is named. Raises NotFoundError."""
+    if customer_id is None:
+        return NOBODY
+    wanted = select(*(customer.c[name] for name in NAMES)).where(
+        customer.c.organization_id == organization_id, customer.c.customer_id == customer_id
+    )
+    row = connection.execute(wanted).first()
+    if row is None:
+        raise NotFoundError(f"There is no customer {customer_id!r}.")
+    return row
+
+
+def values_as(content: Content, person: Any, wanted: Campaign, sender: Organization, now: datetime) -> dict[str, str]:
+    """The values of the content's variables for a person of `read_person`."""
+    return values_of(content.variables, person, wanted, sender, now)
