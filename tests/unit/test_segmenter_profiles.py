@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.segmenter.profiles import fold_profile
@@ -25,6 +25,7 @@ def folded(said: list[dict[str, Any]]) -> dict[str, Any]:
     return fold_profile(("customer.upserted", START + timedelta(days=n), data) for n, data in enumerate(said))
 
 
+@settings(max_examples=400)
 @given(st.lists(SAID, min_size=2, max_size=6))
 def test_whether_an_address_is_verified_is_what_the_model_says(said: list[dict[str, Any]]) -> None:
     events = [
