@@ -8,14 +8,17 @@ from sqlalchemy import Connection, text
 
 # The account is shared by all organizations.
 EVERYBODY: Final = ""
+# Mails a second that one mailer renders and records, whatever the provider would take.
+FASTEST: Final = 10_000.0
 
 # Takes the next place in the queue of calls and says in how many seconds it comes. Mailers on several machines go by
-# one clock, the database's.
+# one clock, the database's. How fast it may go on is left for forecasts.
 RESERVE: Final = text("""
-    INSERT INTO mail_rate AS rate (organization_id, provider, next_at)
-    VALUES (:organization_id, :provider, clock_timestamp() + make_interval(secs => :gap))
+    INSERT INTO mail_rate AS rate (organization_id, provider, next_at, mails_per_second)
+    VALUES (:organization_id, :provider, clock_timestamp() + make_interval(secs => :gap), :mails_per_second)
     ON CONFLICT (organization_id, provider) DO UPDATE
-    SET next_at = greatest(rate.next_at, clock_timestamp()) + make_interval(secs => :gap)
+    SET next_at = greatest(rate.next_at, clock_timestamp()) + make_interval(secs => :gap),
+        mails_per_second = excluded.mails_per_second
     RETURNING extract(epoch FROM rate.next_at - clock_timestamp()) - :gap
 """)
 
@@ -34,15 +37,17 @@ LEFT: Final = text("""
 
 
 class Rate:
-    """The limit of one provider; `per_second` calls, spread evenly."""
+    """The limit of one provider; `per_second` calls, spread evenly, of up to `mails_per_call` mails."""
 
-    def __init__(self, provider: str, per_second: float) -> None:
+    def __init__(self, provider: str, per_second: float, mails_per_call: int = 100) -> None:
         self._key = {"organization_id": EVERYBODY, "provider": provider}
         self._gap = 1 / per_second
+        self._mails_per_second = min(per_second * mails_per_call, FASTEST)
 
     def reserve(self, connection: Connection) -> float:
         """Take a call; how many seconds to wait before making it."""
-        return max(0.0, float(connection.execute(RESERVE, {**self._key, "gap": self._gap}).scalar_one()))
+        given = {**self._key, "gap": self._gap, "mails_per_second": self._mails_per_second}
+        return max(0.0, float(connection.execute(RESERVE, given).scalar_one()))
 
     def hold(self, connection: Connection, seconds: float) -> None:
         """The provider wants to be left alone for so long."""

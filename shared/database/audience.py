@@ -28,6 +28,15 @@ def decided_audience(
     )
 
 
+def count_audience(
+    connection: Connection, sender: Organization, wanted: Campaign, now: datetime
+) -> dict[str | None, int]:
+    """How many are stopped by which gate; None counts those whom nothing stops."""
+    people = decided_audience(connection, sender, wanted, now).subquery()
+    counted = select(people.c.reason, func.count()).group_by(people.c.reason)
+    return dict(connection.execute(counted).tuples().all())
+
+
 def audience_of(connection: Connection, wanted: Campaign) -> list[ColumnElement[bool]]:
     """The conditions of campaign.audience. A segment that is gone has no members."""
     given = wanted.audience

@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
-from shared.database.tables import campaign
+from shared.database.tables import campaign, mail_slot, suppression
+from shared.domain.gates import held_out
 from shared.settings import AdminSettings
 from tests.admin import Api, running
 
@@ -220,3 +222,37 @@ def test_a_test_is_handed_to_the_mailer_and_not_counted(api: Api) -> None:
         refused = api("POST", path, body)
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
     assert api("POST", path, {"to": ["me@x.example"]}, role="viewer").status_code == 403
+
+
+def test_a_dry_run_counts_each_customer_by_the_first_closed_gate(api: Api) -> None:
+    api.add_segment("chosen", 9)
+    members = {"memberships": b"\x00\x02", "email_verified": True, "marketing_consent": True}
+    for number, given in enumerate(
+        (
+            {},
+            {},
+            {"email_frequency": "weekly"},
+            {"email_frequency": "never"},
+            {"marketing_consent": False},
+            {"marketing_consent": False, "email_verified": False},
+            {"email": None},
+            {"memberships": b""},
+        )
+    ):
+        api.add_customer(f"c-{number}", **members | {"email": f"c-{number}@x.example"} | given)
+    api.insert(
+        mail_slot, organization_id="demo", customer_id="c-2", last_on=datetime.now(UTC).date(), message_id=UUID(int=1)
+    )
+    api.insert(suppression, organization_id="demo", email="c-1@x.example", reason="unsubscribe")
+    api("POST", "/campaigns", DRAFT | {"audience": {"include_segments": ["chosen"]}})
+    assert api.get("/campaigns/spring-sale/audience") == {
+        "recipients": 1,
+        "waiting": 1,
+        "excluded": {"frequency_never": 1, "no_consent": 1, "no_email": 1, "not_verified": 1, "suppressed": 1},
+        "coupon_exposure": None,
+        "estimated_seconds": 1,
+    }
+    assert api.get("/campaigns/spring-sale")["counts"]["total"] == 0
+    api("PATCH", "/campaigns/spring-sale", {"holdout_percent": 90})
+    held = [n for n in (0,) if held_out("spring-sale", f"c-{n}", 90)]
+    assert api.get("/campaigns/spring-sale/audience")["excluded"].get("holdout", 0) == len(held)

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Response
 
-from services.admin import campaign_previews, campaigns, decisions, idempotency
+from services.admin import campaign_audience, campaign_previews, campaigns, decisions, idempotency
 from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
+from services.admin.campaign_audience import Audience
 from services.admin.campaign_life import Step
 from services.admin.campaign_models import Campaign, Content, SendAt
 from services.admin.campaign_previews import Preview, TestMails, TestRequest
@@ -116,6 +117,13 @@ def cancel(campaign_id: CampaignId, key: Marketer, parts: Parts, now: Now) -> Ca
     with parts.engine.begin() as connection:
         campaigns.skip_open(connection, key.organization_id, campaign_id, now)
         return campaigns.read(connection, key.organization_id, campaign_id)
+
+
+@router.get(f"{ONE}/audience")
+def audience(campaign_id: CampaignId, key: Viewer, parts: Parts, now: Now) -> Audience:
+    """Who would get it if it were sent now, and for each gate how many it stops. Writes nothing."""
+    with parts.engine.connect() as connection:
+        return campaign_audience.count(connection, key.organization_id, campaign_id, now)
 
 
 @router.get(f"{ONE}/preview")

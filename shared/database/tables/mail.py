@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Date,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -101,6 +102,7 @@ mail_rate = Table(
     organization_key(),
     Column("provider", Id, primary_key=True),
     required("next_at", Instant, comment="when the next call may begin"),
+    Column("mails_per_second", Float, comment="at most, as the last mailer said: for forecasts"),
     comment="One rate limit for all mailers. An account is shared by organizations: its row has organization_id ''.",
 )
 
