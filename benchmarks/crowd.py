@@ -103,7 +103,7 @@ def settle(connection: psycopg.Connection[Any]) -> None:
             after = row[0]
             moves = Moves()
             program = programs.of(connection, "demo", "UTC")
-            memberships.refresh(connection, program, utc_now, "backfill", moves, is_due=True)
+            memberships.refresh(connection, program, utc_now, "backfill", moves, is_due=True, is_locked=False)
             memberships.finish(connection, moves, utc_now())
             connection.execute("DELETE FROM outbox WHERE organization_id = 'demo'")
 

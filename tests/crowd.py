@@ -18,10 +18,21 @@ NOWS = st.sampled_from(
         datetime(2026, 12, 31, 23, 30, tzinfo=UTC),
         datetime(2026, 3, 29, 1, 0, tzinfo=UTC),
         datetime(2026, 3, 1, 3, 30, tzinfo=UTC),
+        datetime(2026, 3, 7, 20, 0, tzinfo=UTC),  # Havana: the next day starts at one o'clock
+        datetime(2026, 10, 31, 20, 0, tzinfo=UTC),  # Havana: the next day has two midnights
     ]
 )
 ZONES = st.sampled_from(
-    [None, "UTC", "Asia/Kolkata", "America/New_York", "Pacific/Auckland", "Pacific/Kiritimati", "Europe/Berlin"]
+    [
+        None,
+        "UTC",
+        "Asia/Kolkata",
+        "America/New_York",
+        "Pacific/Auckland",
+        "Pacific/Kiritimati",
+        "Europe/Berlin",
+        "America/Havana",
+    ]
 )
 DAYS = st.sampled_from([1, 2, 7, 30, 60])
 TAGS = ["VIP", "local", "staff", "Ünïcode"]

@@ -1,38 +1,39 @@
 """Fills new and edited segments in the background, and clears deleted ones, while the stream goes on.
 
-Every batch reads the segments after taking the organization's lock, shared. Taking it alone once, after a segment was
-saved, so waits for the batches that do not know it yet; from then on each customer is right either by an event or by
-the fill, whichever comes first. A fill that is killed begins anew: what is right already changes nothing.
+Every batch reads the segments after taking the organization's lock, shared. A fill takes it alone, for a part of the
+customers at a time: from the first part on, every batch knows the segment, and each customer is right either by an
+event or by the fill, whichever comes first. Nobody judges a customer meanwhile, so the fill's instant is the latest.
+A fill that is killed begins anew: what is right already changes nothing.
 """
 
 from __future__ import annotations
 
-from services.segmenter import memberships
+import time
+from collections.abc import Iterator
+
+from services.segmenter import fill, memberships
 from services.segmenter.batch import ALONE, SHARE
+from services.segmenter.fill import Pages
 from services.segmenter.listener import Listener
 from services.segmenter.memberships import Moves
-from services.segmenter.program import Programs
+from services.segmenter.program import Program, Programs, Segment
 from services.segmenter.staging import Connection
 from shared import metrics
-from shared.clock import utc_now
+from shared.clock import Clock, utc_now
+from shared.domain.criteria.windows import series_of
 from shared.logging import logger
+from shared.settings import SegmenterSettings
 
 log = logger(__name__)
-AT_ONCE = 5_000
+FIRST_PAGES = 500
+LONGEST = 0.15  # seconds that a part should take: events wait for it
+AT_ONCE = 5_000  # customers, where memory is asked
 OPEN = """
 SELECT s.organization_id, o.time_zone, s.segment_id, s.state, s.slot, s.version
 FROM segment s JOIN organization o USING (organization_id)
 WHERE s.state IN ('filling', 'deleting') ORDER BY s.organization_id, s.created_at, s.segment_id
 """
-CHUNK = """
-WITH chunk AS (
-    SELECT organization_id, customer_id FROM customer
-    WHERE organization_id = %(organization_id)s AND customer_id > %(after)s ORDER BY customer_id LIMIT %(at_once)s
-), marked AS (
-    INSERT INTO touched SELECT organization_id, customer_id FROM chunk
-)
-SELECT max(customer_id), count(*) FROM chunk
-"""
+PAGES = "SELECT pg_relation_size('customer') / current_setting('block_size')::int"
 SIZE = "SELECT count(*) FROM customer WHERE organization_id = %s"
 PROGRESS = """
 UPDATE segment SET progress = %s WHERE organization_id = %s AND segment_id = %s AND version = %s AND state = 'filling'
@@ -40,14 +41,6 @@ UPDATE segment SET progress = %s WHERE organization_id = %s AND segment_id = %s 
 LIVE = """
 UPDATE segment SET state = 'live', progress = 1
 WHERE organization_id = %s AND segment_id = %s AND version = %s AND state = 'filling'
-"""
-CLEAR = """
-UPDATE customer SET memberships = set_bit(memberships, %(slot)s, 0)
-WHERE organization_id = %(organization_id)s AND customer_id IN (
-    SELECT customer_id FROM customer
-    WHERE organization_id = %(organization_id)s
-      AND CASE WHEN length(memberships) > %(slot)s / 8 THEN get_bit(memberships, %(slot)s) = 1 ELSE false END
-    ORDER BY customer_id LIMIT %(at_once)s FOR UPDATE)
 """
 # Its slot is free again only when no change that is still to be published names it.
 REMOVE = """
@@ -65,13 +58,16 @@ class Backfill(Listener):
 
     channel = "regulars_segments"
 
+    def __init__(self, settings: SegmenterSettings, clock: Clock = utc_now) -> None:
+        super().__init__(settings)
+        self.clock = clock
+
     def work(self, connection: Connection) -> float:
         for organization_id, time_zone, segment_id, state, slot, version in connection.execute(OPEN).fetchall():
             claim = [f"regulars fill {organization_id}"]
             if connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", claim).fetchone() != (True,):
                 continue
             try:
-                self._wait_for_old_batches(connection, organization_id)
                 if state == "deleting":
                     self._clear(connection, organization_id, segment_id, slot)
                 else:
@@ -80,45 +76,98 @@ class Backfill(Listener):
                 connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", claim)
         return 5.0
 
-    @staticmethod
-    def _wait_for_old_batches(connection: Connection, organization_id: str) -> None:
-        with connection.transaction():
-            connection.execute(ALONE, [organization_id])
-
     def _fill(
         self, connection: Connection, organization_id: str, time_zone: str, segment_id: str, version: int
     ) -> None:
-        row = connection.execute(SIZE, [organization_id]).fetchone()
-        size = max(int(row[0]) if row else 0, 1)
-        programs, after, done = Programs(), "", 0
-        while not self.ending.is_set():
-            moves = Moves()
-            with connection.transaction():
-                connection.execute(SHARE, [organization_id])
-                program = programs.of(connection, organization_id, time_zone)
-                known = {"organization_id": organization_id, "after": after, "at_once": AT_ONCE}
-                last, number = connection.execute(CHUNK, known).fetchone() or (None, 0)
-                if last is None:
-                    connection.execute(LIVE, [organization_id, segment_id, version])
-                    log.info("segment.filled", organization=organization_id, segment=segment_id)
-                    return
-                memberships.refresh(connection, program, utc_now, "event", moves, is_due=True)
-                memberships.finish(connection, moves, utc_now())
-            after, done = last, done + number
+        programs = Programs()
+        with connection.transaction():
+            connection.execute(ALONE, [organization_id])
+            segment = _still(programs.of(connection, organization_id, time_zone), segment_id, version)
+        if segment is None:
+            return  # unreadable, or already changed again: the next round sees to it
+        is_added_up = segment.criteria is not None and bool(series_of(segment.criteria.leaves()))
+        parts = self._by_customers if is_added_up else self._by_pages
+        for progress in parts(connection, programs, (organization_id, time_zone), segment):
             # A transaction of its own: counters are locked in the order of their ids, never after this one.
-            at_present = [min(done / size, 0.999), organization_id, segment_id, version]
-            if connection.execute(PROGRESS, at_present).rowcount == 0:
+            at_present = [min(progress, 0.999), organization_id, segment_id, version]
+            if self.ending.is_set() or connection.execute(PROGRESS, at_present).rowcount == 0:
                 return  # deleted or edited meanwhile: the next round sees to it
-            metrics.segment_changes.labels("entered").inc(moves.entered)
-            metrics.segment_changes.labels("left").inc(moves.left)
+        connection.execute(LIVE, [organization_id, segment_id, version])
+        log.info("segment.filled", organization=organization_id, segment=segment_id)
+
+    def _by_pages(
+        self, connection: Connection, programs: Programs, whose: tuple[str, str], segment: Segment
+    ) -> Iterator[float]:
+        """Gives how much is done, part by part. Rows that came after the first lock are right by their own events."""
+        for pages, share in _parts(connection):
+            with connection.transaction():
+                connection.execute(ALONE, [whose[0]])
+                now = self.clock()
+                program = programs.of(connection, *whose)
+                if _still(program, segment.segment_id, segment.version) is None:
+                    return
+                moves = fill.by_pages(connection, program, segment, pages, now)
+                memberships.finish(connection, moves, now)
+            _measure(moves)
+            yield share
+
+    def _by_customers(
+        self, connection: Connection, programs: Programs, whose: tuple[str, str], segment: Segment
+    ) -> Iterator[float]:
+        row = connection.execute(SIZE, [whose[0]]).fetchone()
+        size = max(int(row[0]) if row else 0, 1)
+        last, done = "", 0
+        while True:
+            with connection.transaction():
+                connection.execute(SHARE, [whose[0]])
+                program = programs.of(connection, *whose)
+                if _still(program, segment.segment_id, segment.version) is None:
+                    return
+                found, number, moves = fill.by_customers(connection, program, segment, last, AT_ONCE, self.clock)
+                memberships.finish(connection, moves, self.clock())
+            if found is None:
+                return
+            last, done = found, done + number
+            _measure(moves)
+            yield done / size
 
     def _clear(self, connection: Connection, organization_id: str, segment_id: str, slot: int) -> None:
-        while not self.ending.is_set():
+        with connection.transaction():
+            connection.execute(ALONE, [organization_id])  # from here on, no batch knows the segment
+        last: str | None = ""
+        while last is not None and not self.ending.is_set():
             with connection.transaction():
                 connection.execute(SHARE, [organization_id])
-                known = {"organization_id": organization_id, "slot": slot, "at_once": AT_ONCE}
-                if connection.execute(CLEAR, known).rowcount == 0:
-                    connection.execute(REMOVE_LIST, [organization_id, segment_id])
-                    connection.execute(REMOVE_DAYS, [organization_id, segment_id])
-                    connection.execute(REMOVE, known | {"segment_id": segment_id})
-                    return
+                last = fill.clear(connection, organization_id, slot, last, AT_ONCE)
+        if last is None:
+            with connection.transaction():
+                connection.execute(REMOVE_LIST, [organization_id, segment_id])
+                connection.execute(REMOVE_DAYS, [organization_id, segment_id])
+                known = {"organization_id": organization_id, "slot": slot, "segment_id": segment_id}
+                connection.execute(REMOVE, known)
+
+
+def _parts(connection: Connection) -> Iterator[tuple[Pages, float]]:
+    """The pages of the customer table, as many at a time as took LONGEST; with the share done after them."""
+    row = connection.execute(PAGES).fetchone()
+    total = int(row[0]) if row else 0
+    first, number = 0, FIRST_PAGES
+    while first < total:
+        started = time.perf_counter()
+        yield Pages(first, number), (first + number) / total
+        first += number
+        fit = number * LONGEST / (time.perf_counter() - started)
+        number = int(min(max(fit, number / 4, 50), number * 4))
+
+
+def _still(program: Program, segment_id: str, version: int) -> Segment | None:
+    """The segment, if it is yet to be filled and its criteria are still those."""
+    for segment in program.segments:
+        if (segment.segment_id, segment.version) == (segment_id, version) and segment.state == "filling":
+            return segment
+    return None
+
+
+def _measure(moves: Moves) -> None:
+    metrics.segment_changes.labels("entered").inc(moves.entered)
+    metrics.segment_changes.labels("left").inc(moves.left)

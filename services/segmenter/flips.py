@@ -70,7 +70,7 @@ class Flips(Listener):
             if taken:
                 program = programs.of(connection, organization_id, time_zone)
                 cause = "edit" if all(row[0] == "edit" for row in taken) else "time"
-                memberships.refresh(connection, program, utc_now, cause, moves, is_due=True)
+                memberships.refresh(connection, program, utc_now, cause, moves, is_due=True, is_locked=False)
                 memberships.finish(connection, moves, now)
         self._measure([row[1] for row in taken if row[0] == "time"], moves)
         return len(taken)

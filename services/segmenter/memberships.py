@@ -88,17 +88,24 @@ class Moves:
 
 
 def refresh(
-    connection: Connection, program: Program, clock: Clock, cause: str, moves: Moves, *, is_due: bool = False
+    connection: Connection,
+    program: Program,
+    clock: Clock,
+    cause: str,
+    moves: Moves,
+    *,
+    is_due: bool = False,
+    is_locked: bool = True,
 ) -> None:
     """Bring the memberships of the organization's customers in `touched` to what holds now.
 
-    `is_due`: the rows are not locked yet, and a flip that was due is done with. The clock is asked once the rows are
-    locked: who waited for them must not judge by an older instant than who had them.
+    `is_due`: a flip that was due is done with; `is_locked`: the rows are this transaction's already. The clock is asked
+    once they are: who waited for them must not judge by an older instant than who had them.
     """
     if not program.segments:
         return
     customers = read(
-        connection, program.organization_id, program.columns, program.time_zone, program.width, lock=is_due
+        connection, program.organization_id, program.columns, program.time_zone, program.width, lock=not is_locked
     )
     if customers is None:
         return

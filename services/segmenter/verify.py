@@ -18,8 +18,8 @@ from services.segmenter import verify_redemptions
 from shared.clock import utc_now
 from shared.database.engine import engine
 from shared.database.ledger_stats import STATS, stats_from_ledger
-from shared.database.predicate import predicate
-from shared.database.tables import customer, ledger, organization, segment, static_member
+from shared.database.predicate import inside, listed, predicate
+from shared.database.tables import customer, ledger, organization, segment
 from shared.domain.criteria import parse
 
 LOOKS = 5
@@ -154,15 +154,8 @@ def _memberships(
     differences = []
     query = select(segment.c.segment_id, segment.c.kind, segment.c.criteria, segment.c.slot).where(_live(name))
     for segment_id, kind, criteria, slot in connection.execute(query.order_by(segment.c.segment_id)).all():
-        if kind == "dynamic":
-            wanted = predicate(parse(criteria), name, time_zone, now)
-        else:
-            listed = select(static_member.c.customer_id).where(
-                static_member.c.organization_id == name, static_member.c.segment_id == segment_id
-            )
-            wanted = customer.c.customer_id.in_(listed)
-        bits = customer.c.memberships
-        has_bit = case((func.length(bits) > slot // 8, func.get_bit(bits, slot) == 1), else_=False)
+        wanted = predicate(parse(criteria), name, time_zone, now) if kind == "dynamic" else listed(name, segment_id)
+        has_bit = inside(slot)
         wrong = select(customer.c.customer_id, has_bit).where(customer.c.organization_id == name, wanted != has_bit)
         if ids is not None:
             wrong = wrong.where(customer.c.customer_id.in_(ids))

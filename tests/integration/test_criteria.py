@@ -10,15 +10,15 @@ import psycopg
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql as composed
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, null, select
 
 from services.segmenter.arrays import read
 from services.segmenter.program import Program, Segment
 from shared.database.engine import driver_url
-from shared.database.predicate import predicate
+from shared.database.predicate import predicate, tables_of
 from shared.database.tables import customer
 from shared.domain.criteria import Criteria, parse
-from shared.domain.criteria.columns import Columns, instant_of, micros
+from shared.domain.criteria.columns import NEVER, Columns, instant_of, micros
 from tests import crowd
 
 ORGANIZATION_ZONE = "Asia/Kolkata"
@@ -78,6 +78,10 @@ def test_memory_and_sql_agree(connection: psycopg.Connection[Any], database: str
             where = predicate(each, "demo", ORGANIZATION_ZONE, now)
             in_sql = set(reader.scalars(select(customer.c.customer_id).where(where)))
             assert in_memory == in_sql, tree
+            due = each.due(tables_of("demo", ORGANIZATION_ZONE), now)
+            query = select(null() if due is None else due).select_from(customer).order_by(customer.c.customer_id)
+            flips = [NEVER if at is None else micros(at) for at in reader.scalars(query)]
+            assert flips == each.flips(columns, micros(now)).tolist(), tree
     engine.dispose()
 
 

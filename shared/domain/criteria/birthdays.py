@@ -15,10 +15,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import ColumnElement, Date, Integer, and_, case, cast, func, or_
+from sqlalchemy import ColumnElement, Date, DateTime, Integer, and_, case, cast, func, or_
 from sqlalchemy import extract as sql_extract
 
-from shared.domain.criteria.columns import MISSING, NEVER, Bools, Columns, Integers, Labels, instant_of, micros
+from shared.domain.criteria.columns import (
+    MICROSECOND,
+    MISSING,
+    NEVER,
+    Bools,
+    Columns,
+    Integers,
+    Labels,
+    instant_of,
+    micros,
+)
 from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables, plural
 
 LEAP_DAY = 229
@@ -38,13 +48,7 @@ class DayOfYear:
         return frozenset({self.field, "time_zone"} | more)
 
     def where(self, tables: Tables, now: datetime) -> ColumnElement[bool]:
-        customer = tables.customer
-        zone = func.coalesce(customer.c.time_zone, tables.time_zone)
-        day: ColumnElement[Any] = customer.c[self.field]
-        if self.field == "anniversary":
-            registered = cast(func.timezone(zone, customer.c.registered_at), Date)
-            month_day = sql_extract("month", registered) * 100 + sql_extract("day", registered)
-            day = func.coalesce(day, cast(month_day, Integer))
+        zone, day = self._sql(tables)
         today = cast(func.timezone(zone, now), Date)
         if self.op == "this_month":
             return and_(day.is_not(None), day // 100 == cast(sql_extract("month", today), Integer))
@@ -90,6 +94,29 @@ class DayOfYear:
             (start for start in (_start_of(zone, edge) for edge in edges if edge > today) if start > now), default=NEVER
         )
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        zone, day = self._sql(tables)
+        today = cast(func.timezone(zone, now), Date)
+        year = cast(sql_extract("year", today), Integer)
+        if self.op == "this_month":
+            edges = [func.make_date(year + n, month, 1) for n in (0, 1) for month in (day // 100, day // 100 % 12 + 1)]
+        else:
+            hits = [_sql_occurrence(day, year + n) for n in (0, 1, 2)]
+            edges = [hit + n for hit in hits for n in (-self.days, 1)]
+        starts = [(edge, _sql_start(zone, edge)) for edge in edges]
+        return func.least(*(case((and_(edge > today, start > now), start)) for edge, start in starts))
+
+    def _sql(self, tables: Tables) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Time zone and day of the year."""
+        customer = tables.customer
+        zone = func.coalesce(customer.c.time_zone, tables.time_zone)
+        day: ColumnElement[Any] = customer.c[self.field]
+        if self.field == "anniversary":
+            registered = cast(func.timezone(zone, customer.c.registered_at), Date)
+            month_day = sql_extract("month", registered) * 100 + sql_extract("day", registered)
+            day = func.coalesce(day, cast(month_day, Integer))
+        return zone, day
+
     def sentence(self, money: Money) -> str:
         del money
         when = {"today": "today", "this_month": "this month"}.get(
@@ -108,6 +135,12 @@ def occurrence(day: int, year: int) -> date:
 def _sql_occurrence(day: Any, year: Any) -> Any:
     leap = or_(and_(year % 4 == 0, year % 100 != 0), year % 400 == 0)
     return func.make_date(year, day // 100, case((and_(day == LEAP_DAY, ~leap), 28), else_=day % 100), type_=Date)
+
+
+def _sql_start(zone: Any, day: Any) -> Any:
+    """As _start_of: just after the last instant of the day before, which no clock change makes ambiguous."""
+    last = cast(day, DateTime()) - MICROSECOND
+    return func.timezone(zone, last) + MICROSECOND
 
 
 @cache

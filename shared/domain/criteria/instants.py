@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, false
+from sqlalchemy import ColumnElement, DateTime, and_, case, false, literal
 
-from shared.domain.criteria.columns import DAY, MISSING, NEVER, Bools, Columns, Integers, micros
+from shared.domain.criteria.columns import DAY, MICROSECOND, MISSING, NEVER, Bools, Columns, Integers, micros
 from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables, plural
 
 COLUMN_OF = {
@@ -65,6 +66,11 @@ class Age:
         due = np.where(at == MISSING, MISSING, at) + np.where(at == MISSING, 0, self.days * DAY)
         return np.where(due > now, due, NEVER)
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        span = timedelta(days=self.days)
+        column = tables.customer.c[COLUMN_OF[self.field]]
+        return case((column > now - span, column + span))
+
     def sentence(self, money: Money) -> str:
         del money
         days = plural(self.days, "day")
@@ -104,6 +110,11 @@ class Side:
         at = columns[COLUMN_OF[self.field]]
         return np.where((at >= edge) & (edge > now), edge, NEVER)
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        edge = self.instant if self.before else self.instant + MICROSECOND
+        column = tables.customer.c[COLUMN_OF[self.field]]
+        return case((column >= edge, literal(edge, DateTime(timezone=True)))) if edge > now else None
+
     def sentence(self, money: Money) -> str:
         del money
         return f"{WORDS[self.field]} {'before' if self.before else 'after'} {self.instant:%Y-%m-%d %H:%M %Z}"
@@ -129,6 +140,9 @@ class Absent:
         return missing
 
     def flips(self, columns: Columns, now: int) -> Integers | None:
+        """Only an event ends it."""
+
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
         """Only an event ends it."""
 
     def sentence(self, money: Money) -> str:

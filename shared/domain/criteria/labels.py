@@ -50,6 +50,9 @@ class Tags:
     def flips(self, columns: Columns, now: int) -> Integers | None:
         """Only an event changes it."""
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        """Only an event changes it."""
+
     def sentence(self, money: Money) -> str:
         del money
         words = {"has_any": "has any of the tags", "has_all": "has all of the tags", "has_none": "has none of the tags"}
@@ -80,6 +83,9 @@ class Flag:
     def flips(self, columns: Columns, now: int) -> Integers | None:
         """Only an event changes it."""
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        """Only an event changes it."""
+
     def sentence(self, money: Money) -> str:
         del money
         if self.field == "marketing_consent":
@@ -108,6 +114,9 @@ class Choice:
         return columns.labels[self.field].each(lambda value: value in self.values)
 
     def flips(self, columns: Columns, now: int) -> Integers | None:
+        """Only an event changes it."""
+
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
         """Only an event changes it."""
 
     def sentence(self, money: Money) -> str:
@@ -146,6 +155,9 @@ class StaticMember:
         return equal
 
     def flips(self, columns: Columns, now: int) -> Integers | None:
+        """Only an edit of the list changes it."""
+
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
         """Only an edit of the list changes it."""
 
     def sentence(self, money: Money) -> str:

@@ -43,6 +43,9 @@ class Leaf(Protocol):
     def flips(self, columns: Columns, now: int) -> Integers | None:
         """For each customer an instant after `now` until which time alone cannot change `holds`; None: it never can."""
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        """The same as `flips`, in SQL; null: never."""
+
     def sentence(self, money: Money) -> str:
         """For a screen: "spent at least 500.00 in the last 30 days"."""
 

@@ -82,6 +82,9 @@ class Number:
     def flips(self, columns: Columns, now: int) -> Integers | None:
         """Time alone never changes a stat."""
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        """Time alone never changes a stat."""
+
     def sentence(self, money: Money) -> str:
         if self.field == "total_spent":
             return f"has spent {self.comparison.sentence(money)}"
@@ -110,6 +113,9 @@ class AverageBasket:
         return (columns["visit_count"] > 0) & self.comparison.array(average_basket(columns))
 
     def flips(self, columns: Columns, now: int) -> Integers | None:
+        """Time alone never changes a stat."""
+
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
         """Time alone never changes a stat."""
 
     def sentence(self, money: Money) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, not_, or_
+from sqlalchemy import ColumnElement, and_, func, not_, or_
 
 from shared.domain.criteria import birthdays, instants, labels, numbers, windows
 from shared.domain.criteria.columns import NEVER, Bools, Columns, Integers
@@ -61,6 +61,11 @@ class Criteria:
     def flips(self, columns: Columns, now: int) -> Integers:
         """For each customer an instant until which time alone cannot change `holds`."""
         return earliest_flip(self.leaves(), columns, now)
+
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        """`flips` in SQL, null where it is never; None: for nobody."""
+        found = [due for leaf in self.leaves() if (due := leaf.due(tables, now)) is not None]
+        return func.least(*found) if found else None
 
     def sentence(self, money: Money) -> str:
         return _sentence(self.root, money, top=True)

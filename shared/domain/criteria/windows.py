@@ -49,6 +49,9 @@ class Window:
     def flips(self, columns: Columns, now: int) -> Integers | None:
         return _next_to_leave(columns.series[self.series], columns.size, self.days, now)
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        return _sql_next_to_leave(tables, self.series, self.days, now)
+
     def sentence(self, money: Money) -> str:
         of = _of(self.series)
         days = f"in the last {plural(self.days, 'day')}"
@@ -85,6 +88,9 @@ class Happened:
             return None
         return _next_to_leave(columns.series[self.series], columns.size, self.days, now)
 
+    def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
+        return None if self.days is None else _sql_next_to_leave(tables, self.series, self.days, now)
+
     def sentence(self, money: Money) -> str:
         del money
         verb = "redeemed" if self.series.measure == "redeemed" else "bought"
@@ -107,6 +113,13 @@ def _next_to_leave(found: Entries, size: int, days: int, now: int) -> Integers:
     later = due > now
     np.minimum.at(earliest, found.rows[later], due[later])
     return earliest
+
+
+def _sql_next_to_leave(tables: Tables, series: Series, days: int, now: datetime) -> ColumnElement[Any]:
+    span = timedelta(days=days)
+    found = entries(tables.ledger, tables.organization_id, series, now - span).subquery()
+    mine = found.c.customer_id == tables.customer.c.customer_id
+    return select(func.min(found.c.at) + span).where(mine).scalar_subquery()
 
 
 def _of(series: Series) -> str:

@@ -1,0 +1,160 @@
+"""What a fill does to a part of an organization's customers: each gets the bit of one segment that holds now.
+
+By pages of the customer table, in two statements, where a row says it all: one plans the flips, the other writes the
+rows whose bit differs, and their outbox rows. By customers, in memory, where criteria add up what was bought: SQL would
+go through the whole window for each part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Update, and_, case, func, insert, literal, literal_column, select, text, update
+from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from services.segmenter import memberships
+from services.segmenter.memberships import Moves
+from services.segmenter.program import Program, Segment
+from services.segmenter.staging import Connection
+from shared.clock import Clock
+from shared.database.engine import statement
+from shared.database.predicate import BITS, inside, listed, predicate, tables_of
+from shared.database.tables import customer, flip, outbox
+from shared.database.tables.columns import Id, Instant
+from shared.domain.criteria.columns import micros
+
+CHUNK = """
+WITH chunk AS (
+    SELECT organization_id, customer_id FROM customer
+    WHERE organization_id = %(organization_id)s AND customer_id > %(after)s ORDER BY customer_id LIMIT %(at_once)s
+), marked AS (
+    INSERT INTO touched SELECT organization_id, customer_id FROM chunk
+)
+SELECT max(customer_id), count(*) FROM chunk
+"""
+CLEAR = """
+WITH chunk AS (
+    SELECT customer_id FROM customer WHERE organization_id = %(organization_id)s AND customer_id > %(after)s
+      AND CASE WHEN length(memberships) > %(slot)s / 8 THEN get_bit(memberships, %(slot)s) = 1 ELSE false END
+    ORDER BY customer_id LIMIT %(at_once)s FOR UPDATE
+), cleared AS (
+    UPDATE customer c SET memberships = set_bit(memberships, %(slot)s, 0) FROM chunk
+    WHERE c.organization_id = %(organization_id)s AND c.customer_id = chunk.customer_id
+)
+SELECT max(customer_id) FROM chunk
+"""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """`number` pages of the customer table, from `first` on."""
+
+    first: int
+    number: int
+
+    def where(self, organization_id: str) -> ColumnElement[bool]:
+        """The organization's customers on them."""
+        place: ColumnElement[Any] = literal_column("customer.ctid")
+        return and_(
+            customer.c.organization_id == organization_id,
+            place >= literal_column(f"'({self.first},0)'::tid"),
+            place < literal_column(f"'({self.first + self.number},0)'::tid"),
+        )
+
+
+def by_pages(connection: Connection, program: Program, segment: Segment, pages: Pages, now: datetime) -> Moves:
+    """Nobody else may write the organization's customers meanwhile, nor have judged any of them later than `now`."""
+    moves = Moves()
+    organization_id, criteria = program.organization_id, segment.criteria
+    if criteria is None:
+        meant = listed(organization_id, segment.segment_id)
+    else:
+        meant = predicate(criteria, organization_id, program.time_zone, now)
+        due = criteria.due(tables_of(organization_id, program.time_zone), now)
+        if due is not None:  # before rows move: what is written may leave its page
+            row = connection.execute(*_plan(organization_id, due, pages)).fetchone()
+            if row is not None and row[0] is not None:
+                moves.sooner = micros(row[0])
+    row = connection.execute(*_move(organization_id, segment, meant, pages, now)).fetchone() or (0, 0)
+    moves.entered, moves.left = row
+    if any(row):
+        moves.counts[organization_id, segment.segment_id] = row
+    return moves
+
+
+def by_customers(  # noqa: PLR0917 - of what, from where, how many
+    connection: Connection, program: Program, segment: Segment, after: str, at_once: int, clock: Clock
+) -> tuple[str | None, int, Moves]:
+    """The next `at_once` customers after `after`. The last one's id, None at the end; how many; what moved."""
+    moves = Moves()
+    known = {"organization_id": program.organization_id, "after": after, "at_once": at_once}
+    last, number = connection.execute(CHUNK, known).fetchone() or (None, 0)
+    # This segment alone, and the lists that it may look at.
+    alone = tuple(each for each in program.segments if each.criteria is None or each == segment)
+    only = Program(program.organization_id, program.time_zone, program.fingerprint, alone)
+    if last is not None:
+        memberships.refresh(connection, only, clock, "event", moves, is_locked=False)
+    return last, number, moves
+
+
+def clear(connection: Connection, organization_id: str, slot: int, after: str, at_once: int) -> str | None:
+    """Take the bit away from the next customers who have it, telling nobody; gives the last one's id, None at the end.
+
+    By key: a row that an event moves to another page stays where it is in this order.
+    """
+    known = {"organization_id": organization_id, "slot": slot, "after": after, "at_once": at_once}
+    row = connection.execute(CLEAR, known).fetchone()
+    return row[0] if row else None
+
+
+def _plan(organization_id: str, due: ColumnElement[Any], pages: Pages) -> tuple[str, dict[str, Any]]:
+    """Flips of whom the segment moves earlier than anything else does; gives the earliest."""
+    sooner = due < func.coalesce(customer.c.scheduled_at, text("'infinity'::timestamptz"))
+    who = select(customer.c.organization_id, due, customer.c.customer_id).where(pages.where(organization_id), sooner)
+    planned = (
+        upsert(flip)
+        .from_select(["organization_id", "due_at", "customer_id"], who)
+        .on_conflict_do_nothing()
+        .returning(flip.c.due_at)
+        .cte("planned")
+    )
+    return statement(select(func.min(planned.c.due_at)))
+
+
+def _move(
+    organization_id: str, segment: Segment, meant: ColumnElement[bool], pages: Pages, now: datetime
+) -> tuple[str, dict[str, Any]]:
+    """Write what differs and tell it; gives how many entered and left."""
+    one, none = _bit(segment.slot), bytes(segment.slot // BITS + 1)
+    moved = _written(organization_id, segment.slot, meant, pages).cte("moved")
+    told = insert(outbox).from_select(
+        ["organization_id", "customer_id", "at", "cause", "entered", "left"],
+        select(
+            literal(organization_id, Id),
+            moved.c.customer_id,
+            literal(now, Instant),
+            literal(segment.cause or "edit", Id),
+            case((moved.c.is_in, literal(one, BYTEA)), else_=literal(none, BYTEA)),
+            case((moved.c.is_in, literal(none, BYTEA)), else_=literal(one, BYTEA)),
+        ),
+    )
+    entered = func.count().filter(moved.c.is_in)
+    return statement(select(entered, func.count() - entered).select_from(moved).add_cte(told.cte("told")))
+
+
+def _written(organization_id: str, slot: int, meant: ColumnElement[bool], pages: Pages) -> Any:
+    missing = func.greatest(0, slot // BITS + 1 - func.octet_length(customer.c.memberships))
+    padded = customer.c.memberships.op("||")(func.decode(func.repeat("00", missing), "hex"))
+    writing: Update = (
+        update(customer)
+        .where(pages.where(organization_id), meant != inside(slot))
+        .values(memberships=func.set_bit(padded, slot, case((inside(slot), 0), else_=1)))
+    )
+    return writing.returning(customer.c.customer_id, (func.get_bit(customer.c.memberships, slot) == 1).label("is_in"))
+
+
+def _bit(slot: int) -> bytes:
+    return (1 << slot).to_bytes(slot // BITS + 1, "little")
