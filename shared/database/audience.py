@@ -34,7 +34,7 @@ def count_audience(
     """How many are stopped by which gate; None counts those whom nothing stops."""
     people = decided_audience(connection, sender, wanted, now).subquery()
     counted = select(people.c.reason, func.count()).group_by(people.c.reason)
-    return dict(connection.execute(counted).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(counted)}
 
 
 def audience_of(connection: Connection, wanted: Campaign) -> list[ColumnElement[bool]]:
