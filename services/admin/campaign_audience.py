@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, exists, select
 
 from services.admin import campaign_previews
+from shared.database import campaign_coupons
 from shared.database.audience import audience_of, count_audience
 from shared.database.campaigns import Campaign
 from shared.database.tables import customer, mail_rate
@@ -25,8 +26,8 @@ class Audience(BaseModel):
     recipients: int = Field(description="Would get it now, but for contact times and quiet hours.")
     waiting: int = Field(description="Had their mail of this day, week or month: it waits for the next, or expires.")
     excluded: dict[str, int] = Field(description="Would not get it: reason to number, each by the first closed gate.")
-    coupon_exposure: int | None = Field(
-        description="What its coupon can cost at most, in minor units; null without one, or where nothing bounds it."
+    coupon_exposure: int | Literal["unbounded"] = Field(
+        description="What its coupon can cost at most, in minor units; 0 without one."
     )
     estimated_seconds: int = Field(description="How long the sending takes, at the speed of the mail provider.")
 
@@ -41,7 +42,7 @@ def count(connection: Connection, organization_id: str, campaign_id: str, now: d
         recipients=recipients,
         waiting=waiting,
         excluded={reason: number for reason, number in sorted(counts.items(), key=str) if reason is not None},
-        coupon_exposure=None,
+        coupon_exposure=campaign_coupons.exposure_of(connection, wanted, recipients + waiting, now),
         estimated_seconds=math.ceil(recipients / _speed(connection)),
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.admin.instants import Instant
+from shared.domain.coupons.codes import normalise
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Cause
 
 Type = Literal["promotional", "newsletter", "birthday", "anniversary", "follow_up", "welcome"]
@@ -16,7 +17,7 @@ LONGEST_BODY = 200_000
 Line = Annotated[str, Field(max_length=250, pattern=PRINTABLE)]
 Subject = Annotated[Line, Field(min_length=1, description="One line, up to 250 characters; may hold {variables}.")]
 SegmentId = Annotated[str, Field(min_length=1, max_length=128)]
-CouponCode = Annotated[str, Field(min_length=1, max_length=64)]
+CouponCode = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(normalise)]
 
 
 def _no_repetition(given: list[str]) -> list[str]:

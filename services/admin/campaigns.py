@@ -17,6 +17,7 @@ from services.admin.organizations import lock
 from services.admin.paging import Page, cut, read_cursor
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
+from shared.database import campaign_coupons
 from shared.database.tables import campaign, message
 from shared.domain.gates import Reason
 from shared.domain.templating import check
@@ -41,9 +42,9 @@ def read(connection: Connection, organization_id: str, campaign_id: str) -> Camp
     return _shown(connection, organization_id, [_row(connection, organization_id, campaign_id)])[0]
 
 
-def create(connection: Connection, key: Key, wanted: Content) -> str:
+def create(connection: Connection, key: Key, wanted: Content, now: datetime) -> str:
     """The id of the new draft. Raises InvalidError."""
-    _check(connection, key.organization_id, wanted)
+    _check(connection, key.organization_id, wanted, now)
     lock(connection, key.organization_id)
     taken = select(campaign.c.campaign_id).where(campaign.c.organization_id == key.organization_id)
     campaign_id = free_slug(wanted.name, "campaign", set(connection.execute(taken).scalars()))
@@ -71,7 +72,7 @@ def change(
     if unknown:
         raise InvalidError(f"cannot be changed; what can: {', '.join(FIELDS)}", unknown[0])
     wanted = _validated({name: before[name] for name in FIELDS} | given)
-    _check(connection, key.organization_id, wanted)
+    _check(connection, key.organization_id, wanted, max(now, before["send_at"] or now))
     if (wanted.trigger is None) != (before["trigger"] is None) and before["state"] != "draft":
         raise ConflictError("A one-off becomes automatic, or the other way round, only while it is a draft.")
     if given:
@@ -100,7 +101,8 @@ def take(
             values["send_at"] = at or now
         if step in {Step.SEND, Step.ACTIVATE}:
             # What it refers to may have changed since it was saved.
-            _check(connection, key.organization_id, _validated({name: before[name] for name in FIELDS}))
+            wanted = _validated({name: before[name] for name in FIELDS})
+            _check(connection, key.organization_id, wanted, values.get("send_at", now))
         if step is Step.ACTIVATE:
             values["activated_at"] = now
         connection.execute(update(campaign).where(*_is(key.organization_id, campaign_id)).values(values))
@@ -151,8 +153,9 @@ def _validated(fields: dict[str, Any]) -> Content:
         raise RequestValidationError([each | {"loc": ("body", *each["loc"])} for each in error.errors()]) from None
 
 
-def _check(connection: Connection, organization_id: str, wanted: Content) -> None:
-    """Refuse what refers to nothing: variables and segments that do not exist."""
+def _check(connection: Connection, organization_id: str, wanted: Content, at: datetime) -> None:
+    """Refuse what refers to nothing: variables, segments and coupons that do not exist, or are over when it goes."""
+    campaign_coupons.check(connection, organization_id, wanted.coupon_code, unique_codes=wanted.unique_codes, at=at)
     has_coupon = wanted.coupon_code is not None
     texts = {"subject": wanted.subject, "preview_text": wanted.preview_text, "body": wanted.body}
     if wanted.ab_test is not None:

@@ -11,15 +11,17 @@ from sqlalchemy import ColumnElement, Connection, Date, Select, and_, cast, func
 
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
-from shared.database.tables import coupon_code, coupon_grant, coupon_use, ledger, organization
+from shared.database.tables import coupon, coupon_code, coupon_grant, coupon_use, ledger, organization
 
 
 class Counts(NamedTuple):
-    """What is counted anew at each look. `grants` and `unique_codes` are those that can still be used."""
+    """What is counted anew at each look. `granted_uses` are those that live grants leave of a limit per customer;
+    `unique_codes` are those that can still be used.
+    """
 
     held: int = 0
     revenue: int = 0
-    grants: int = 0
+    granted_uses: int = 0
     unique_codes: int = 0
 
 
@@ -76,10 +78,27 @@ def of(connection: Connection, organization_id: str, codes: Sequence[str], now: 
         .where(*uses, coupon_use.c.state == "redeemed")
         .group_by(coupon_use.c.coupon_code)
     )
-    grants = (
-        select(coupon_grant.c.coupon_code, func.count())
+    uses_of_each = (
+        select(func.count())
+        .where(
+            coupon_use.c.organization_id == organization_id,
+            coupon_use.c.customer_id == coupon_grant.c.customer_id,
+            coupon_use.c.coupon_code == coupon_grant.c.coupon_code,
+            coupon_use.c.state == "redeemed",
+        )
+        .scalar_subquery()
+    )
+    granted_uses = (
+        select(coupon_grant.c.coupon_code, func.sum(func.greatest(coupon.c.limit_per_customer - uses_of_each, 0)))
+        .join(
+            coupon,
+            and_(
+                coupon.c.organization_id == coupon_grant.c.organization_id,
+                coupon.c.code == coupon_grant.c.coupon_code,
+            ),
+        )
         .where(coupon_grant.c.organization_id == organization_id, coupon_grant.c.coupon_code.in_(codes))
-        .where(_lasts(coupon_grant.c.expires_at, now))
+        .where(coupon.c.limit_per_customer.is_not(None), _lasts(coupon_grant.c.expires_at, now))
         .group_by(coupon_grant.c.coupon_code)
     )
     used = select(coupon_use.c.code).where(
@@ -94,7 +113,7 @@ def of(connection: Connection, organization_id: str, codes: Sequence[str], now: 
         .group_by(coupon_code.c.coupon_code)
     )
     found: list[dict[str, int]] = [
-        {row[0]: row[1] for row in connection.execute(query)} for query in (held, revenue, grants, unique_codes)
+        {row[0]: row[1] for row in connection.execute(query)} for query in (held, revenue, granted_uses, unique_codes)
     ]
     return {code: Counts(*(int(counted.get(code, 0)) for counted in found)) for code in codes}
 

@@ -166,7 +166,6 @@ def _shown(connection: Connection, organization_id: str, rows: Any, now: datetim
     for row in rows:
         count = counts[row.code]
         is_over = row.state == "archived" or (row.valid_until is not None and row.valid_until <= now)
-        recipients = count.unique_codes if row.unique_only else count.grants if row.grants_only else None
         shown.append(
             Coupon(
                 code=row.code,
@@ -176,7 +175,9 @@ def _shown(connection: Connection, organization_id: str, rows: Any, now: datetim
                 over_limit=row.over_limit,
                 discount_given=row.discount_given,
                 revenue=count.revenue,
-                exposure=exposure(coupon_of(row), redemptions=row.redemptions, can_end=is_over, recipients=recipients),
+                exposure=exposure(
+                    coupon_of(row), redemptions=row.redemptions, can_end=is_over, uses_left=_uses_left(row, count)
+                ),
                 warnings=warnings(row.code),
                 version=row.version,
                 created_at=row.created_at,
@@ -184,3 +185,12 @@ def _shown(connection: Connection, organization_id: str, rows: Any, now: datetim
             )
         )
     return shown
+
+
+def _uses_left(row: Any, count: coupon_counts.Counts) -> int | None:
+    """By grants and unique codes, where only these count."""
+    if row.unique_only:
+        return count.unique_codes
+    if row.grants_only and row.limit_per_customer is not None:
+        return count.granted_uses + count.unique_codes
+    return None

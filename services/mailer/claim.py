@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Row, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from services.mailer.coupons import issue
 from services.mailer.due import due_messages, facts_of, moment_of
 from shared.database.campaigns import Campaign, Organization
 from shared.database.tables import mail_batch, mail_content
@@ -103,7 +104,11 @@ def claim(
     if going:
         content = compiled(wanted.wording(sender, sender_email))
         names = content.variables
-        letters = [Letter(str(row.message_id), row.email, values_of(names, row, wanted, sender, now)) for row in going]
+        coupons = issue(connection, wanted, sender, going, now)
+        letters = [
+            Letter(str(row.message_id), row.email, values_of(names, row, wanted, sender, now) | values)
+            for row, values in zip(going, coupons, strict=True)
+        ]
         batch = Batch(wanted.organization_id, wanted.campaign_id, uuid.uuid4(), content, letters, attempts=1)
         _store(connection, batch, owner, now)
     return Claimed(batch, _mark(connection, sender.organization_id, due=due, decisions=decisions, batch=batch, now=now))

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, cast, func, null, select
 
 from services.mailer.campaigns import OPEN, RUNNING
+from shared.database.campaign_coupons import used_up
 from shared.database.campaigns import Campaign, Organization, priority_column
 from shared.database.facts import suppressed
 from shared.database.tables import campaign, customer, mail_slot, message
@@ -56,6 +57,7 @@ def due_messages(
         customer.c.visit_count,
         customer.c.last_visit_at,
         suppressed().label("suppressed"),
+        used_up(connection, wanted, now).label("coupon_used_up"),
         mail_slot.c.last_on,
         _rival_at(due, _rivals(connection, wanted)).label("rival_at"),
     ).select_from(
@@ -108,6 +110,7 @@ def facts_of(row: Row[Any], wanted: Campaign, sender: Organization, now: datetim
         email_frequency=row.email_frequency,
         capped=capped(row.last_on, today, row.email_frequency),
         held_out=held_out(wanted.campaign_id, row.customer_id, wanted.holdout_percent),
+        coupon_used_up=row.coupon_used_up,
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, case, func, lite
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from shared.database import campaign_coupons
 from shared.database.campaigns import Campaign, Organization
 from shared.database.facts import gate_facts, with_slots
 from shared.database.tables import customer, segment
@@ -20,7 +21,9 @@ def decided_audience(
     connection: Connection, sender: Organization, wanted: Campaign, now: datetime
 ) -> Select[tuple[str, str | None]]:
     """(customer_id, reason) of everyone in the audience; the reason is that of the first closed gate, null for none."""
-    reason = closed_gate_column(gate_facts(wanted.campaign_id, wanted.holdout_percent, sender.time_zone, now))
+    used_up = campaign_coupons.used_up(connection, wanted, now)
+    facts = gate_facts(wanted.campaign_id, wanted.holdout_percent, sender.time_zone, now, coupon_used_up=used_up)
+    reason = closed_gate_column(facts)
     return (
         select(customer.c.customer_id, reason.label("reason"))
         .select_from(with_slots(customer))

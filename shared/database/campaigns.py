@@ -42,6 +42,7 @@ class Campaign:
     body: str
     body_format: str
     coupon_code: str | None
+    unique_codes: bool
     grant_days: int | None
     audience: dict[str, Any]
     trigger: dict[str, Any] | None

@@ -38,9 +38,16 @@ def with_slots(source: FromClause) -> FromClause:
 
 
 def gate_facts(
-    campaign_id: str, holdout_percent: int, organization_zone: str, now: datetime
+    campaign_id: str,
+    holdout_percent: int,
+    organization_zone: str,
+    now: datetime,
+    *,
+    coupon_used_up: ColumnElement[bool],
 ) -> dict[str, ColumnElement[Any]]:
-    """A column for each field of shared.domain.gates.Facts, over `with_slots(customer)`."""
+    """A column for each field of shared.domain.gates.Facts, over `with_slots(customer)`; `coupon_used_up` is that of
+    shared.database.campaign_coupons.
+    """
     return {
         "email": customer.c.email,
         "email_verified": customer.c.email_verified,
@@ -49,7 +56,7 @@ def gate_facts(
         "email_frequency": customer.c.email_frequency,
         "capped": capped_column(mail_slot.c.last_on, local_day(organization_zone, now), customer.c.email_frequency),
         "held_out": held_out_column(literal(campaign_id), customer.c.customer_id, literal(holdout_percent)),
-        "coupon_used_up": literal(value=False),
+        "coupon_used_up": coupon_used_up,
         # Of automations only; those meet all gates when their mail is due.
         "left_segment": literal(value=False),
         "day_moved": literal(value=False),

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from shared.database import campaign_coupons
 from shared.database.campaigns import Campaign, Organization
 from shared.database.tables import customer
 from shared.errors import NotFoundError
@@ -31,6 +32,15 @@ def read_person(connection: Connection, organization_id: str, customer_id: str |
     return row
 
 
-def values_as(content: Content, person: Any, wanted: Campaign, sender: Organization, now: datetime) -> dict[str, str]:
-    """The values of the content's variables for a person of `read_person`."""
-    return values_of(content.variables, person, wanted, sender, now)
+def values_as(
+    connection: Connection, content: Content, person: Any, wanted: Campaign, sender: Organization, now: datetime
+) -> dict[str, str]:
+    """The values of the content's variables for a person of `read_person`; of the coupon its own code, as nothing is
+    issued.
+    """
+    values = values_of(content.variables, person, wanted, sender, now)
+    coupon = campaign_coupons.of(connection, wanted)
+    if coupon is None:
+        return values
+    zone = person.time_zone or sender.time_zone
+    return values | coupon.variables(coupon.coupon.code, coupon.expires_at(now), sender.currency, zone)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from shared.database.campaigns import Campaign, Organization
 from shared.domain.money import format_money
 from shared.domain.schedule import zone
+from shared.domain.templating import COUPON_VARIABLES
 
 Person = Any
 """A row with the columns name, total_spent, visit_count, last_visit_at, time_zone; all null when nobody is there."""
@@ -17,8 +18,8 @@ Person = Any
 def values_of(
     names: frozenset[str], person: Person, wanted: Campaign, sender: Organization, now: datetime
 ) -> dict[str, str]:
-    """A value for each of `names`; empty where the customer has none."""
-    return {name: VALUES[name](person, wanted, sender, now) for name in sorted(names)}
+    """A value for each of `names`, those of a coupon aside (services/mailer/coupons.py); empty where there is none."""
+    return {name: VALUES[name](person, wanted, sender, now) for name in sorted(names - COUPON_VARIABLES)}
 
 
 def day_in_words(at: datetime | None, time_zone: str) -> str:
@@ -29,20 +30,11 @@ def day_in_words(at: datetime | None, time_zone: str) -> str:
     return f"{local.day} {local:%B %Y}"
 
 
-def _coupon_expiry(person: Person, wanted: Campaign, sender: Organization, now: datetime) -> str:
-    if wanted.grant_days is None:
-        return ""
-    return day_in_words(now + timedelta(days=wanted.grant_days), person.time_zone or sender.time_zone)
-
-
 Value = Callable[[Person, Campaign, Organization, datetime], str]
 
 VALUES: Final[dict[str, Value]] = {
     "customer_name": lambda person, _w, _s, _n: person.name or "",
     "first_name": lambda person, _w, _s, _n: next(iter((person.name or "").split()), ""),
-    "coupon_code": lambda _p, wanted, _s, _n: wanted.coupon_code or "",
-    "discount_value": lambda _p, _w, _s, _n: "",  # coupons know it; until they exist the default stands
-    "coupon_expiry": _coupon_expiry,
     "organization_name": lambda _p, _w, sender, _n: sender.name,
     "total_spent": lambda person, _w, sender, _n: format_money(person.total_spent or 0, sender.currency),
     "visit_count": lambda person, _w, _s, _n: str(person.visit_count or 0),

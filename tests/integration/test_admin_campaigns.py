@@ -249,10 +249,35 @@ def test_a_dry_run_counts_each_customer_by_the_first_closed_gate(api: Api) -> No
         "recipients": 1,
         "waiting": 1,
         "excluded": {"frequency_never": 1, "no_consent": 1, "no_email": 1, "not_verified": 1, "suppressed": 1},
-        "coupon_exposure": None,
+        "coupon_exposure": 0,
         "estimated_seconds": 1,
     }
     assert api.get("/campaigns/spring-sale")["counts"]["total"] == 0
     api("PATCH", "/campaigns/spring-sale", {"holdout_percent": 90})
     held = [n for n in (0,) if held_out("spring-sale", f"c-{n}", 90)]
     assert api.get("/campaigns/spring-sale/audience")["excluded"].get("holdout", 0) == len(held)
+
+
+def test_a_campaign_needs_a_coupon_that_counts_when_it_goes(api: Api) -> None:
+    soon = datetime.now(UTC) + timedelta(days=1)
+    with_coupon = DRAFT | {"body": "Use {coupon_code}", "coupon_code": "vip-500"}
+    missing = api("POST", "/campaigns", with_coupon)
+    assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "coupon_code")
+    api("POST", "/coupons", {"code": "VIP500", "type": "fixed", "value": 5, "valid_until": soon.isoformat()})
+    made = api("POST", "/campaigns", with_coupon | {"preview_text": "{discount_value} off"})
+    assert (made.status_code, made.json()["coupon_code"]) == (201, "VIP500")
+    assert "Use VIP500" in api.get("/campaigns/spring-sale/preview")["text"]
+    assert api.get("/campaigns/spring-sale/audience")["coupon_exposure"] == 0  # nobody would get it
+    api.add_customer("c-1", email="c@x.example", email_verified=True, marketing_consent=True)
+    assert api.get("/campaigns/spring-sale/audience")["coupon_exposure"] == "unbounded"
+    api("PATCH", "/campaigns/spring-sale", {"unique_codes": True})
+    assert api.get("/campaigns/spring-sale/audience")["coupon_exposure"] == 5
+    late = api("POST", "/campaigns/spring-sale/send", {"at": (soon + timedelta(hours=1)).isoformat()})
+    assert (late.status_code, late.json()["errors"][0]["field"]) == (422, "coupon_code")
+    assert "before the mails go" in late.json()["detail"]
+    api("PATCH", "/coupons/VIP500", {"state": "archived"})
+    refused = api("POST", "/campaigns/spring-sale/send")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "coupon_code")
+    assert api.get("/campaigns/spring-sale")["state"] == "draft"
+    api("PATCH", "/coupons/VIP500", {"state": "active"})
+    assert api("POST", "/campaigns/spring-sale/send").status_code == 200

@@ -213,6 +213,8 @@ def test_a_grant_ties_a_coupon_to_customers(api: Api) -> None:
     assert listed == {"c-1": given.json()["expires_at"], "c-2": "2030-01-01T00:00:00Z"}
     found = api.get("/coupons/VIP500")
     assert (found["grants_only"], found["exposure"]) == (True, 100_000)
+    use(api, "S-1", customer_id="c-1")
+    assert api.get("/coupons/VIP500")["exposure"] == 50_000
     for body, field in (
         ({}, ""),
         ({"customer_ids": ["c"], "days": 0}, "days"),

@@ -166,12 +166,12 @@ def test_grants_run_out_and_unique_codes_belong_to_somebody() -> None:
 
 def test_exposure_is_uses_left_times_the_largest_discount() -> None:
     fixed = Coupon("X", "fixed", 500, limit_total=10)
-    open_to_all: dict[str, Any] = {"redemptions": 0, "can_end": False, "recipients": None}
+    open_to_all: dict[str, Any] = {"redemptions": 0, "can_end": False, "uses_left": None}
     assert exposure(fixed, **open_to_all | {"redemptions": 4}) == 3_000
     assert exposure(fixed, **open_to_all | {"redemptions": 12}) == 0
     assert exposure(TEN_PERCENT, **open_to_all) == UNBOUNDED
     assert exposure(replace(TEN_PERCENT, limit_total=10), **open_to_all) == UNBOUNDED
     assert exposure(replace(TEN_PERCENT, limit_total=10, maximum_discount=300), **open_to_all) == 3_000
     granted = replace(fixed, limit_total=None, limit_per_customer=2, grants_only=True)
-    assert exposure(granted, **open_to_all | {"recipients": 3}) == 3_000
+    assert exposure(granted, **open_to_all | {"uses_left": 6}) == 3_000
     assert exposure(granted, **open_to_all | {"can_end": True}) == 0

@@ -32,12 +32,12 @@ def entries(key: Viewer, parts: Parts, limit: Limit = 50, cursor: Cursor = None)
 
 @router.post("/campaigns", status_code=201)
 def create(
-    wanted: Content, key: Marketer, parts: Parts, response: Response, request_key: RequestKey = None
+    wanted: Content, *, key: Marketer, parts: Parts, now: Now, response: Response, request_key: RequestKey = None
 ) -> Campaign:
     """Write a draft."""
     with parts.engine.begin() as connection:
         campaign_id = idempotency.once(
-            connection, key, request_key, wanted, lambda: campaigns.create(connection, key, wanted)
+            connection, key, request_key, wanted, lambda: campaigns.create(connection, key, wanted, now)
         )
         made = campaigns.read(connection, key.organization_id, campaign_id)
     response.headers["Location"] = f"/v1/campaigns/{campaign_id}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, Table, Text, func, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, Table, Text, Uuid, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
@@ -55,7 +55,15 @@ coupon_code = Table(
     Column("customer_id", Id, comment="whose it is; null for whoever has it"),
     Column("expires_at", Instant),
     required("created_at", Instant, server_default=func.now()),
+    Column("message_id", Uuid, comment="the mail that carries it"),
     Index("coupon_code_coupon_idx", "organization_id", "coupon_code"),
+    Index(
+        "coupon_code_message_key",
+        "organization_id",
+        "message_id",
+        unique=True,
+        postgresql_where=text("message_id IS NOT NULL"),
+    ),
     Index(
         "coupon_code_customer_idx", "organization_id", "customer_id", postgresql_where=text("customer_id IS NOT NULL")
     ),
