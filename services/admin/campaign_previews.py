@@ -70,7 +70,7 @@ def preview(
     sender, wanted = read(connection, organization_id, campaign_id)
     content = compiled(wanted.wording(sender, sender.sender_email or "preview@example.com"))
     person = read_person(connection, organization_id, customer_id)
-    values = values_as(connection, content, person, wanted, sender, now)
+    values = values_as(connection, content, person, wanted, sender, now=now)
     filled = content.filled(values | {"unsubscribe_url": NOWHERE, "preferences_url": NOWHERE})
     return Preview(
         customer_id=customer_id,

@@ -170,7 +170,7 @@ def _test(
     wording = found[0].wording(sender, email)
     content = compiled(msgspec.structs.replace(wording, subject=f"[Test] {wording.subject}"))
     person = read_person(connection, row.organization_id, row.customer_id)
-    return content, values_as(connection, content, person, found[0], sender, now)
+    return content, values_as(connection, content, person, found[0], sender, now=now)
 
 
 KINDS: Final[dict[str, Write]] = {"test": _test}

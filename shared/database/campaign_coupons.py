@@ -44,20 +44,7 @@ class CampaignCoupon:
             or (most is not None and self.redemptions >= most)
         )
 
-    def of(connection: Connection, wanted: Campaign) -> CampaignCoupon | None:
-    """The coupon of a campaign; None where it has none, or one that is gone."""
-    if wanted.coupon_code is None:
-        return None
-    return read(
-        connection,
-        wanted.organization_id,
-        wanted.coupon_code,
-        unique_codes=wanted.unique_codes,
-        grant_days=wanted.grant_days,
-    )
-
-
-def used_up(self, now: datetime) -> ColumnElement[bool]:
+    def used_up(self, now: datetime) -> ColumnElement[bool]:
         """The gate coupon_used_up, over rows of `customer`: nobody can use it any more, or this customer has done so as
         often as they may. Live holds do not count: most become redemptions, but a skipped mail never goes.
         """

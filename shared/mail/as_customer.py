@@ -33,7 +33,7 @@ def read_person(connection: Connection, organization_id: str, customer_id: str |
 
 
 def values_as(
-    connection: Connection, content: Content, person: Any, wanted: Campaign, sender: Organization, now: datetime
+    connection: Connection, content: Content, person: Any, wanted: Campaign, sender: Organization, *, now: datetime
 ) -> dict[str, str]:
     """The values of the content's variables for a person of `read_person`; of the coupon its own code, as nothing is
     issued.
