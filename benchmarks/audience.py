@@ -45,13 +45,8 @@ SELECT organization_id, lower(email), 'bounce' FROM customer
 WHERE email IS NOT NULL AND abs(hashtext(customer_id || 'b')) % 50 = 0
 """
 CAMPAIGN = """
-<<<<<<< HEAD
 INSERT INTO campaign (organization_id, campaign_id, name, type, subject, body, state, holdout_percent,
                       send_at, audience)
-=======
-INSERT INTO campaign (organization_id, campaign_id, name, type, subject, body, state, holdout_percent, send_at,
-                      audience)
->>>>>>> 9fc73ff (Read the counts of an audience without what SQLAlchemy 2.1 deprecates)
 VALUES ('demo', %s, %s, 'promotional', 'Hello', 'Hello', 'sending', 5, %s, '{"minimum_visits": 0}')
 """
 BARE = """
