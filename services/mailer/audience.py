@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from services.mailer.blocks import make_blocks
 from shared.database.audience import decided_audience
 from shared.database.campaigns import Campaign, Organization
 from shared.database.tables import campaign, message
@@ -23,6 +24,7 @@ COLUMNS = (
     "planned_at",
     "wait_until",
     "expires_at",
+    "queued",
 )
 
 
@@ -50,6 +52,7 @@ def plan_audience(
         literal(now),
         literal(start),
         literal(start + timedelta(hours=wanted.expires_after_hours)),
+        literal(value=False),
     )
     written = (
         upsert(message)
@@ -63,6 +66,7 @@ def plan_audience(
             written.c.state, written.c.reason
         )
     ).all()
+    make_blocks(connection, wanted)
     planned = connection.execute(
         update(campaign)
         .where(

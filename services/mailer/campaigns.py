@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, exists, func, update
 
-from shared.database.tables import campaign, mail_batch, message
+from shared.database.tables import campaign, mail_batch, mail_block, message
 from shared.domain.delivery import campaign_must_pause
 
 RUNNING = ("sending", "active")
@@ -47,7 +47,12 @@ def finish(connection: Connection, organization_id: str) -> list[str]:
     left = exists().where(
         message.c.organization_id == campaign.c.organization_id,
         message.c.campaign_id == campaign.c.campaign_id,
+        message.c.queued,
         message.c.state.in_(OPEN),
+    )
+    in_blocks = exists().where(
+        mail_block.c.organization_id == campaign.c.organization_id,
+        mail_block.c.campaign_id == campaign.c.campaign_id,
     )
     under_way = exists().where(
         mail_batch.c.organization_id == campaign.c.organization_id,
@@ -61,6 +66,7 @@ def finish(connection: Connection, organization_id: str) -> list[str]:
             campaign.c.state == "sending",
             campaign.c.planned_at.is_not(None),
             ~left,
+            ~in_blocks,
             ~under_way,
         )
         .values(state="sent", updated_at=func.now())

@@ -1,39 +1,45 @@
-"""Messages that are due, with everything their decision needs."""
+"""Messages that are due, with everything their decision needs: those of a block together, the others one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, cast, func, null, select
+from sqlalchemy import CTE, ColumnElement, Connection, FromClause, Row, and_, cast, column, func, null, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 
+from services.mailer.blocks import SIZE, Block
 from services.mailer.campaigns import OPEN, RUNNING
 from shared.database.campaign_coupons import used_up
 from shared.database.campaigns import Campaign, Organization, priority_column
 from shared.database.facts import suppressed
 from shared.database.tables import campaign, customer, mail_slot, message
-from shared.database.tables.columns import Instant
+from shared.database.tables.columns import Id, Instant
 from shared.domain.gates import Facts, Moment, capped, held_out
+from shared.domain.occasions import SEND
 from shared.domain.schedule import local_day
 
+COLUMNS: Final = (
+    message.c.organization_id,
+    message.c.customer_id,
+    message.c.message_id,
+    message.c.expires_at,
+    message.c.attempts,
+)
 
-def due_messages(
+
+def queued_messages(
     connection: Connection, sender: Organization, wanted: Campaign, *, now: datetime, most: int
 ) -> Sequence[Row[Any]]:
-    """Up to `most` due messages of a campaign, locked, each with its customer, in the order of their ids."""
+    """Up to `most` due messages of a campaign that are looked for one by one, locked, each with its customer."""
     # First the messages alone, by their index: with the joins inside, PostgreSQL would sort all that are due.
     due = (
-        select(
-            message.c.organization_id,
-            message.c.campaign_id,
-            message.c.customer_id,
-            message.c.message_id,
-            message.c.expires_at,
-        )
+        select(*COLUMNS)
         .where(
             message.c.organization_id == sender.organization_id,
             message.c.campaign_id == wanted.campaign_id,
+            message.c.queued,
             message.c.state.in_(OPEN),
             message.c.wait_until <= now,
         )
@@ -42,10 +48,44 @@ def due_messages(
         .with_for_update(of=message, skip_locked=True)
         .cte("due")
     )
+    return _with_facts(connection, wanted, due)
+
+
+def messages_of(connection: Connection, wanted: Campaign, blocks: Sequence[Block]) -> Sequence[Row[Any]]:
+    """The messages of these blocks, each with its customer. Whoever removed a block has its messages to themselves."""
+    firsts, lasts, times = (list(of) for of in zip(*blocks, strict=True))
+    block = (
+        func.unnest(cast(firsts, ARRAY(Id)), cast(lasts, ARRAY(Id)), cast(times, ARRAY(Instant)))
+        .table_valued(column("first", Id), column("last", Id), column("at", Instant), name="block")
+        .render_derived()
+    )
+    # The limit is never met where blocks are of one time; it tells the planner how few they are.
+    one = (
+        select(*COLUMNS)
+        .where(
+            message.c.organization_id == wanted.organization_id,
+            message.c.campaign_id == wanted.campaign_id,
+            message.c.customer_id.between(block.c.first, block.c.last),
+            message.c.occasion == SEND,
+            message.c.state == "planned",
+            ~message.c.queued,
+            message.c.wait_until == block.c.at,
+        )
+        .limit(SIZE)
+        .correlate(block)
+        .lateral("one")
+    )
+    due = select(one).select_from(block.join(one, true())).cte("due")
+    return _with_facts(connection, wanted, due)
+
+
+def _with_facts(connection: Connection, wanted: Campaign, due: CTE) -> Sequence[Row[Any]]:
+    """In the order of their customers, so that no two mailers wait for each other."""
     statement = select(
         due.c.customer_id,
         due.c.message_id,
         due.c.expires_at,
+        due.c.attempts,
         customer.c.email,
         func.coalesce(customer.c.email_verified, False).label("email_verified"),
         func.coalesce(customer.c.marketing_consent, False).label("marketing_consent"),
@@ -69,7 +109,7 @@ def due_messages(
             and_(mail_slot.c.organization_id == due.c.organization_id, mail_slot.c.customer_id == due.c.customer_id),
         )
     )
-    return sorted(connection.execute(statement), key=lambda row: row.customer_id.encode())
+    return sorted(connection.execute(statement), key=lambda row: row.customer_id)
 
 
 def _rival_at(due: FromClause, rivals: Sequence[str]) -> ColumnElement[Any]:

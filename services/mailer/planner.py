@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, func, select, text, update
 
 from services.mailer.audience import plan_audience
 from services.mailer.automations import plan_calendar
+from services.mailer.blocks import cancel_blocks
 from services.mailer.campaigns import OPEN
 from services.mailer.outcomes import give_up
 from services.mailer.rounds import LONGEST_SLEEP
@@ -97,13 +98,15 @@ class Planner:
             update(message)
             .where(
                 message.c.organization_id == sender.organization_id,
+                message.c.queued,
                 message.c.state.in_(OPEN),
                 campaign.c.organization_id == message.c.organization_id,
                 campaign.c.campaign_id == message.c.campaign_id,
                 campaign.c.state == "cancelled",
             )
-            .values(state="skipped", reason=str(Reason.CANCELLED), updated_at=now)
+            .values(state="skipped", reason=str(Reason.CANCELLED), queued=False, updated_at=now)
         ).rowcount
+        cancelled += cancel_blocks(connection, sender.organization_id, now)
         cancelled += give_up(connection, sender.organization_id, now)
         if cancelled:
             metrics.mails.labels("skipped", str(Reason.CANCELLED)).inc(cancelled)

@@ -82,7 +82,7 @@ UPDATE ledger SET customer_id = NULL, published_customer_id = NULL, payload = NU
 WHERE organization_id = %(organization_id)s AND customer_id = %(root)s AND occurred_at <= %(at)s
 """
 FORGET_MAIL = """
-UPDATE message SET customer_id = 'erased:' || message_id, email = NULL, variables = NULL
+UPDATE message SET customer_id = 'erased:' || message_id, email = NULL, queued = state IN ('planned', 'waiting')
 WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
 """
 FORGET_DIRECT_MAIL = "DELETE FROM direct_mail WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"

@@ -1,0 +1,51 @@
+"""The floor of the benchmark `mailer`: a process that renders and posts its share, with no ledger.
+
+python -m benchmarks.mail_floor http|smtp PORT DATABASE MAILS
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from types import SimpleNamespace
+
+from sqlalchemy import true
+
+from services.mailer.campaigns import read_campaigns, read_organization
+from services.mailer.content import Writer, compiled
+from services.mailer.resend_provider import ResendProvider
+from services.mailer.variables import values_of
+from shared.clock import utc_now
+from shared.database.engine import engine
+
+
+def main(kind: str, port: int, database: str, mails: int) -> None:
+    store = engine(database)
+    with store.connect() as connection:
+        sender = read_organization(connection, "demo")
+        wanted = read_campaigns(connection, "demo", true())
+    store.dispose()
+    assert sender is not None  # noqa: S101 - the benchmark made it
+    content = compiled(wanted[0].wording(sender, sender.sender_email))
+    now = utc_now()
+    person = SimpleNamespace(name="Asha Rao", total_spent=9_000, visit_count=3, last_visit_at=now, time_zone=None)
+    writer = Writer("s3cret", "http://127.0.0.1:8010")
+    provider = {"http": lambda: ResendProvider("key", f"http://127.0.0.1:{port}")}[kind]()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for first in range(0, mails, 100):
+        letters = [
+            writer.mail(
+                content,
+                "demo",
+                str(uuid.uuid4()),
+                f"c-{n}@example.com",
+                values_of(content.variables, person, wanted[0], sender, now),
+            )
+            for n in range(first, first + 100)
+        ]
+        provider.send_batch(letters, str(uuid.uuid4()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
