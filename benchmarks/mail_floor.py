@@ -11,12 +11,13 @@ from types import SimpleNamespace
 
 from sqlalchemy import true
 
-from services.mailer.campaigns import read_campaigns, read_organization
-from services.mailer.content import Writer, compiled
+from services.mailer.content import Writer
 from services.mailer.resend_provider import ResendProvider
-from services.mailer.variables import values_of
 from shared.clock import utc_now
+from shared.database.campaigns import read_campaigns, read_organization
 from shared.database.engine import engine
+from shared.mail.content import compiled
+from shared.mail.variables import values_of
 
 
 def main(kind: str, port: int, database: str, mails: int) -> None:

@@ -58,7 +58,7 @@ def found(store: Engine, mails: int) -> None:
 
 def add_campaign(store: Engine, name: str) -> None:
     with store.begin() as connection:
-        values = {"organization_id": "demo", "campaign_id": name, "name": name, "type": "promotional"}
+        values: dict[str, Any] = {"organization_id": "demo", "campaign_id": name, "name": name, "type": "promotional"}
         values |= {"subject": "For you, {first_name|friend}", "body": BODY, "state": "sending"}
         values |= {"respect_contact_time": False}
         connection.execute(insert(campaign).values(values))

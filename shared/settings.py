@@ -90,6 +90,9 @@ class MailerSettings(Settings):
         description="Sender address where the organization gives none.",
         validation_alias=AliasChoices("RESEND_FROM_EMAIL", "resend_from_email"),
     )
+    senders: int = Field(
+        2, ge=1, le=16, description="Calls of the provider side by side in this process, each by its own thread."
+    )
     resend_requests_per_second: float = Field(2.0, gt=0, description="Resend's rate limit, shared by all mailers.")
     instance: str = Field(
         "mailer-0", description="Stable name of this process, so that a restart keeps its partitions."

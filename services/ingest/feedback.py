@@ -8,17 +8,18 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, case, func, update
+from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.ingest.publisher import Record
-from shared.database.tables import message, suppression
+from shared.database.tables import customer, message, suppression
 from shared.domain.events import decode, kafka_key, topic_of
 
 Kind = Literal["delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"]
 
-# A message's state only moves to the right, however late the news of an earlier one arrives.
-STATES: Final = ("claimed", "sent", "failed", "delivered", "bounced", "complained")
+# A message's state only moves to the right, however late the news of an earlier one arrives. It may be here before the
+# mailer has written down that the mail went.
+STATES: Final = ("planned", "claimed", "sent", "failed", "delivered", "bounced", "complained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,16 @@ def record(connection: Connection, organization_id: str, message_id: UUID, news:
     if news.kind in STATES:
         earlier = STATES[: STATES.index(news.kind)]
         changes["state"] = case((message.c.state.in_(earlier), news.kind), else_=message.c.state)
+    address = (
+        select(customer.c.email)
+        .where(customer.c.organization_id == message.c.organization_id, customer.c.customer_id == message.c.customer_id)
+        .scalar_subquery()
+    )
     statement = (
         update(message)
         .where(message.c.organization_id == organization_id, message.c.message_id == message_id)
         .values(changes)
-        .returning(message.c.campaign_id, message.c.customer_id, message.c.email, column)
+        .returning(message.c.campaign_id, message.c.customer_id, func.coalesce(message.c.email, address), column)
     )
     row = connection.execute(statement).first()
     if row is None:

@@ -46,43 +46,60 @@ class Works:
     """The threads of the mailer, without Kafka's consumer: planning, sending, publishing, and what wakes them."""
 
     def __init__(self, settings: MailerSettings, provider: Provider, health: Health, clock: Clock = utc_now) -> None:
-        self.database: Engine = engine(settings.database, pool_size=8, pool_timeout=10)
+        self.database: Engine = engine(settings.database, pool_size=6 + settings.senders, pool_timeout=10)
         per_second = settings.resend_requests_per_second if settings.mail_provider == "resend" else SANDBOX_PER_SECOND
         self._relay = Relay(self.database, settings, clock)
         self._planner = Planner(self.database, clock)
         self.planning = Rounds("planner", self._planner.step, self._organizations, clock=clock, health=health)
         self.publishing = Rounds("relay", self._relay.step, self._organizations, clock=clock, health=health)
-        self._sender = Sender(
-            self.database,
-            provider,
-            Writer(settings.secret.get_secret_value(), settings.public_url),
-            Rate(settings.mail_provider, per_second),
-            owner=settings.instance,
-            from_email=settings.resend_from_email,
-            clock=clock,
-            sent=self.publishing.ring,
-        )
-        self.sending = Rounds("sender", self._sender.step, self._organizations, clock=clock, health=health)
-        self._listener = Listener(settings.database, {CAMPAIGNS: self._ring, MESSAGES: self.sending.ring}, health)
+        self._senders = [
+            Sender(
+                self.database,
+                provider,
+                Writer(settings.secret.get_secret_value(), settings.public_url),
+                Rate(settings.mail_provider, per_second),
+                owner=f"{settings.instance}/{number}",
+                from_email=settings.resend_from_email,
+                clock=clock,
+                sent=self.publishing.ring,
+            )
+            for number in range(settings.senders)
+        ]
+        self.sending = [
+            Rounds(f"sender-{number}", sender.step, self._organizations, clock=clock, health=health)
+            for number, sender in enumerate(self._senders)
+        ]
+        self._listener = Listener(settings.database, {CAMPAIGNS: self._ring, MESSAGES: self._ring_senders}, health)
 
     def start(self) -> None:
         """Begin all of it."""
-        for rounds in (self.planning, self.sending, self.publishing):
+        for rounds in self._rounds:
             rounds.start()
         self._listener.start()
 
     def stop(self) -> None:
         """Finish what is in hand, then end."""
-        self._sender.stopping.set()
+        for sender in self._senders:
+            sender.stopping.set()
         self._listener.stop(GRACE)
-        for rounds in (self.planning, self.sending, self.publishing):
+        for rounds in self._rounds:
             rounds.stop(GRACE)
+        for sender in self._senders:
+            sender.finish()
         self._relay.close()
         self.database.dispose()
 
     def _ring(self, organization_id: str | None) -> None:
         self.planning.ring(organization_id)
-        self.sending.ring(organization_id)
+        self._ring_senders(organization_id)
+
+    def _ring_senders(self, organization_id: str | None) -> None:
+        for rounds in self.sending:
+            rounds.ring(organization_id)
+
+    @property
+    def _rounds(self) -> tuple[Rounds, ...]:
+        return (self.planning, *self.sending, self.publishing)
 
     def _organizations(self) -> list[str]:
         with self.database.connect() as connection:

@@ -1,5 +1,5 @@
-"""Blocks: the planned messages of a one-off by hundreds, neighbours by customer. A claim of a hundred is then the removal
-of one row, and no message is written before its mail went.
+"""Blocks: the planned messages of a one-off by hundreds, neighbours by customer. A claim of a hundred is then the
+removal of one row, and no message is written before its mail went.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Claiming a batch: up to 100 due messages of one campaign, each decided by the gates in the claiming transaction.
+"""Claiming: due messages of one campaign, each decided by the gates in the claiming transaction.
 
-What may not go is marked there, and what the batch is rendered with is stored, so that a second call sends the same.
+What may not go is marked there, and what the batches are rendered with is stored, so that a second call sends the same.
+A message of a block that goes is not written before it went: its batch names it.
 """
 
 from __future__ import annotations
@@ -8,53 +9,27 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-import msgspec
-from sqlalchemy import Connection, Row, insert, text
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Connection, Row, text
 
+from services.mailer.batches import Batch, Letter, store
+from services.mailer.blocks import SIZE, take_blocks
 from services.mailer.coupons import issue
-from services.mailer.due import due_messages, facts_of, moment_of
+from services.mailer.due import facts_of, likeness, messages_of, moment_of, queued_messages
 from shared.database.campaigns import Campaign, Organization
-from shared.database.tables import mail_batch, mail_content
-from shared.domain.gates import Decision, Facts, Moment, Send, Skip, Wait, decide
+from shared.domain.gates import Decision, Send, Skip, Wait, decide
 from shared.domain.schedule import local_day, slot_start
-from shared.mail.content import Content, compiled
+from shared.mail.content import compiled
 from shared.mail.variables import values_of
-
-SIZE: Final = 100
-# Longer than a call may take: from then on the process that made it is taken for dead.
-LEASE: Final = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """One message of a batch."""
-
-    message_id: str
-    email: str
-    variables: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Letters that go out in one call, under one key."""
-
-    organization_id: str
-    campaign_id: str
-    batch_id: uuid.UUID
-    content: Content
-    letters: Sequence[Letter]
-    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What became of the due messages: those to send, if any, and how many were put off or skipped for which reason."""
+    """What became of the due messages: those to send, and how many were put off or skipped for which reason."""
 
-    batch: Batch | None
+    batches: Sequence[Batch]
     decided: dict[tuple[str, str], int]
 
 
@@ -71,104 +46,112 @@ TAKE_SLOTS: Final = text("""
     RETURNING customer_id
 """)
 
-# Writes what was decided on each message of a claim.
+# Writes what was decided on messages: those that wait are looked for one by one from then on.
 MARK: Final = text("""
     UPDATE message SET
         state = decided.state, reason = decided.reason, wait_until = coalesce(decided.wait_until, message.wait_until),
-        batch_id = decided.batch_id, position = decided.position, email = decided.email,
-        variables = CAST(decided.variables AS jsonb), updated_at = :now
+        queued = decided.state = 'waiting', updated_at = :now
     FROM unnest(
-        CAST(:messages AS uuid[]), CAST(:states AS text[]), CAST(:reasons AS text[]), CAST(:waits AS timestamptz[]),
-        CAST(:batches AS uuid[]), CAST(:positions AS smallint[]), CAST(:emails AS text[]), CAST(:variables AS text[])
-    ) AS decided (message_id, state, reason, wait_until, batch_id, position, email, variables)
+        CAST(:messages AS uuid[]), CAST(:states AS text[]), CAST(:reasons AS text[]), CAST(:waits AS timestamptz[])
+    ) AS decided (message_id, state, reason, wait_until)
     WHERE message.organization_id = :organization_id AND message.message_id = decided.message_id
 """)
 
 
 def claim(
-    connection: Connection, sender: Organization, wanted: Campaign, *, sender_email: str, owner: str, now: datetime
+    connection: Connection,
+    sender: Organization,
+    wanted: Campaign,
+    *,
+    sender_email: str,
+    owner: str,
+    now: datetime,
+    most: int = 1,
 ) -> Claimed | None:
-    """Decide on the next due messages and claim those that may go; None when nothing is due.
+    """Decide on the next due messages, `most` hundreds of them, and claim those that may go; None when nothing is due.
 
     The caller commits before anything is sent.
     """
-    due = due_messages(connection, sender, wanted, now=now, most=SIZE)
-    if not due:
-        return None
-    facts = [facts_of(row, wanted, sender, now) for row in due]
-    moments = [moment_of(row, wanted, sender, now) for row in due]
-    decisions = [decide(fact, moment) for fact, moment in zip(facts, moments, strict=True)]
-    _take_slots(connection, sender, due=due, facts=facts, moments=moments, decisions=decisions)
+    blocks = take_blocks(connection, wanted, now=now, most=most)
+    if blocks:
+        due = messages_of(connection, wanted, blocks, now)
+    else:
+        due = queued_messages(connection, sender, wanted, now=now, most=most * SIZE)
+        if not due:
+            return None
+    decisions = _decide(due, wanted, sender, now)
+    _take_slots(connection, sender, wanted, due=due, decisions=decisions, now=now)
     going = [row for row, decision in zip(due, decisions, strict=True) if isinstance(decision, Send)]
-    batch = None
-    if going:
-        content = compiled(wanted.wording(sender, sender_email))
-        names = content.variables
-        coupons = issue(connection, wanted, sender, going, now)
-        letters = [
-            Letter(str(row.message_id), row.email, values_of(names, row, wanted, sender, now) | values)
-            for row, values in zip(going, coupons, strict=True)
-        ]
-        batch = Batch(wanted.organization_id, wanted.campaign_id, uuid.uuid4(), content, letters, attempts=1)
-        _store(connection, batch, owner, now)
-    return Claimed(batch, _mark(connection, sender.organization_id, due=due, decisions=decisions, batch=batch, now=now))
+    content = compiled(wanted.wording(sender, sender_email))
+    names = content.variables
+    coupons = issue(connection, wanted, sender, going, now)
+    letters = [
+        Letter(row.message_id, row.customer_id, row.email, values_of(names, row, wanted, sender, now) | values)
+        for row, values in zip(going, coupons, strict=True)
+    ]
+    batches = [
+        Batch(wanted.organization_id, wanted.campaign_id, uuid.uuid4(), content, letters[n : n + SIZE])
+        for n in range(0, len(letters), SIZE)
+    ]
+    if batches:
+        store(connection, batches, owner, now)
+    counts = _mark(connection, sender.organization_id, due=due, decisions=decisions, goes_marked=not blocks, now=now)
+    return Claimed(batches, counts)
+
+
+def _decide(due: Sequence[Row[Any]], wanted: Campaign, sender: Organization, now: datetime) -> list[Decision]:
+    """At one instant, people who are alike to the gates are decided alike: once is enough."""
+    known: dict[tuple[Any, ...], Decision] = {}
+    decisions = []
+    for row in due:
+        kind = likeness(row, wanted)
+        decision = known.get(kind)
+        if decision is None:
+            decision = known[kind] = decide(facts_of(row, wanted, sender, now), moment_of(row, wanted, sender, now))
+        decisions.append(decision)
+    return decisions
 
 
 def _take_slots(
     connection: Connection,
     sender: Organization,
+    wanted: Campaign,
     *,
     due: Sequence[Row[Any]],
-    facts: Sequence[Facts],
-    moments: Sequence[Moment],
     decisions: list[Decision],
+    now: datetime,
 ) -> None:
-    """Whoever loses the slot, to another mailer or to an earlier message of this batch, waits for the next one."""
+    """Whoever loses the slot, to another mailer or to an earlier message of this claim, waits for the next one."""
     firsts: dict[str, int] = {}
     for n, decision in enumerate(decisions):
         if isinstance(decision, Send):
             firsts.setdefault(due[n].customer_id, n)
     if not firsts:
         return
-    days = {customer_id: local_day(moments[n].now, moments[n].zone) for customer_id, n in firsts.items()}
-    starts = [slot_start(days[customer_id], facts[n].email_frequency) for customer_id, n in firsts.items()]
-    taken = set(
-        connection.execute(
-            TAKE_SLOTS,
-            {
-                "organization_id": sender.organization_id,
-                "customers": list(firsts),
-                "days": list(days.values()),
-                "before": [start - timedelta(days=1) for start in starts],
-                "messages": [due[n].message_id for n in firsts.values()],
-            },
-        ).scalars()
-    )
+    slots: dict[tuple[str | None, str | None], tuple[date, date]] = {}
+    taking = []
+    for n in firsts.values():
+        kind = due[n].time_zone, due[n].email_frequency
+        slot = slots.get(kind)
+        if slot is None:
+            today = local_day(now, kind[0] or sender.time_zone)
+            slot = slots[kind] = today, slot_start(today, kind[1]) - timedelta(days=1)
+        taking.append(slot)
+    given = {
+        "organization_id": sender.organization_id,
+        "customers": list(firsts),
+        "days": [today for today, _ in taking],
+        "before": [before for _, before in taking],
+        "messages": [due[n].message_id for n in firsts.values()],
+    }
+    taken = set(connection.execute(TAKE_SLOTS, given).scalars())
+    if len(taken) == len(decisions):
+        return
     for n, decision in enumerate(decisions):
-        customer_id = due[n].customer_id
-        if isinstance(decision, Send) and (customer_id not in taken or firsts[customer_id] != n):
-            decisions[n] = decide(replace(facts[n], capped=True), moments[n])
-
-
-def _store(connection: Connection, batch: Batch, owner: str, now: datetime) -> None:
-    content_id = batch.content.content_id
-    connection.execute(
-        upsert(mail_content)
-        .values(organization_id=batch.organization_id, content_id=content_id, content=batch.content.as_json())
-        .on_conflict_do_nothing()
-    )
-    connection.execute(
-        insert(mail_batch).values(
-            organization_id=batch.organization_id,
-            batch_id=batch.batch_id,
-            campaign_id=batch.campaign_id,
-            content_id=content_id,
-            state="claimed",
-            owner=owner,
-            lease_until=now + LEASE,
-            claimed_at=now,
-        )
-    )
+        row = due[n]
+        if isinstance(decision, Send) and (row.customer_id not in taken or firsts[row.customer_id] != n):
+            facts = replace(facts_of(row, wanted, sender, now), capped=True)
+            decisions[n] = decide(facts, moment_of(row, wanted, sender, now))
 
 
 def _mark(
@@ -177,32 +160,24 @@ def _mark(
     *,
     due: Sequence[Row[Any]],
     decisions: Sequence[Decision],
-    batch: Batch | None,
+    goes_marked: bool,
     now: datetime,
 ) -> dict[tuple[str, str], int]:
-    letters = {letter.message_id: (n, letter) for n, letter in enumerate(batch.letters)} if batch else {}
-    marks: dict[str, list[Any]] = {
-        name: [] for name in ("messages", "states", "reasons", "waits", "batches", "positions", "emails", "variables")
-    }
+    """Only what was looked for by itself must be marked when it goes: nobody else looks into a block that is gone."""
+    marks = []
     counts: dict[tuple[str, str], int] = {}
     for row, decision in zip(due, decisions, strict=True):
-        position, letter = letters.get(str(row.message_id), (None, None))
+        goes = isinstance(decision, Send)
+        if goes and not goes_marked:
+            continue
         state, reason, until = _state_of(decision)
-        if not isinstance(decision, Send):
+        marks.append((row.message_id, state, reason, until))
+        if not goes:
             counts[state, reason or ""] = counts.get((state, reason or ""), 0) + 1
-        marked = {
-            "messages": row.message_id,
-            "states": state,
-            "reasons": reason,
-            "waits": until,
-            "batches": batch.batch_id if batch and letter else None,
-            "positions": position,
-            "emails": letter and letter.email,
-            "variables": letter and msgspec.json.encode(letter.variables).decode(),
-        }
-        for name, value in marked.items():
-            marks[name].append(value)
-    connection.execute(MARK, {"organization_id": organization_id, "now": now, **marks})
+    if marks:
+        names = ("messages", "states", "reasons", "waits")
+        given = {name: list(values) for name, values in zip(names, zip(*marks, strict=True), strict=True)}
+        connection.execute(MARK, {"organization_id": organization_id, "now": now, **given})
     return counts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from sqlalchemy import Connection, text
 
@@ -22,11 +22,11 @@ class Recipient(Protocol):
     """A due message with its customer."""
 
     customer_id: str
-    message_id: Any
+    message_id: str
     time_zone: str | None
 
 
-Expiries = Mapping[Any, tuple[str, datetime | None]]
+Expiries = Mapping[str, tuple[str, datetime | None]]
 """message_id to the code in the mail, and until when it counts"""
 
 # Who has a better grant keeps it.
@@ -53,7 +53,7 @@ CODES: Final = text("""
         AS made (code, customer_id, message_id)
     ON CONFLICT (organization_id, message_id) WHERE message_id IS NOT NULL
         DO UPDATE SET expires_at = excluded.expires_at
-    RETURNING message_id, code, expires_at
+    RETURNING CAST(message_id AS text) AS message_id, code, expires_at
 """)
 
 

@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import CTE, ColumnElement, Connection, FromClause, Row, and_, cast, column, func, null, select, true
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Text,
+    and_,
+    cast,
+    column,
+    func,
+    null,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.mailer.blocks import SIZE, Block
@@ -20,6 +34,8 @@ from shared.domain.gates import Facts, Moment, capped, held_out
 from shared.domain.occasions import SEND
 from shared.domain.schedule import local_day
 
+# How many columns of a due message are no matter for the gates.
+OWN: Final = 8
 COLUMNS: Final = (
     message.c.organization_id,
     message.c.customer_id,
@@ -48,10 +64,10 @@ def queued_messages(
         .with_for_update(of=message, skip_locked=True)
         .cte("due")
     )
-    return _with_facts(connection, wanted, due)
+    return _with_facts(connection, wanted, due, now)
 
 
-def messages_of(connection: Connection, wanted: Campaign, blocks: Sequence[Block]) -> Sequence[Row[Any]]:
+def messages_of(connection: Connection, wanted: Campaign, blocks: Sequence[Block], now: datetime) -> Sequence[Row[Any]]:
     """The messages of these blocks, each with its customer. Whoever removed a block has its messages to themselves."""
     firsts, lasts, times = (list(of) for of in zip(*blocks, strict=True))
     block = (
@@ -76,26 +92,27 @@ def messages_of(connection: Connection, wanted: Campaign, blocks: Sequence[Block
         .lateral("one")
     )
     due = select(one).select_from(block.join(one, true())).cte("due")
-    return _with_facts(connection, wanted, due)
+    return _with_facts(connection, wanted, due, now)
 
 
-def _with_facts(connection: Connection, wanted: Campaign, due: CTE) -> Sequence[Row[Any]]:
+def _with_facts(connection: Connection, wanted: Campaign, due: CTE, now: datetime) -> Sequence[Row[Any]]:
     """In the order of their customers, so that no two mailers wait for each other."""
     statement = select(
-        due.c.customer_id,
-        due.c.message_id,
-        due.c.expires_at,
-        due.c.attempts,
+        # These are the person's own; whatever stands below them decides, and `likeness` goes by it.
         customer.c.email,
+        due.c.customer_id,
+        cast(due.c.message_id, Text).label("message_id"),
+        due.c.attempts,
+        customer.c.name,
+        customer.c.total_spent,
+        customer.c.visit_count,
+        customer.c.last_visit_at,
+        due.c.expires_at,
         func.coalesce(customer.c.email_verified, False).label("email_verified"),
         func.coalesce(customer.c.marketing_consent, False).label("marketing_consent"),
         customer.c.email_frequency,
         customer.c.preferred_contact_time,
         customer.c.time_zone,
-        customer.c.name,
-        customer.c.total_spent,
-        customer.c.visit_count,
-        customer.c.last_visit_at,
         suppressed().label("suppressed"),
         used_up(connection, wanted, now).label("coupon_used_up"),
         mail_slot.c.last_on,
@@ -137,6 +154,12 @@ def _rivals(connection: Connection, wanted: Campaign) -> Sequence[str]:
         priority_column() < wanted.priority,
     )
     return connection.execute(statement).scalars().all()
+
+
+def likeness(row: Row[Any], wanted: Campaign) -> tuple[Any, ...]:
+    """What a message has in common with all that are decided as it is, at one instant."""
+    held = wanted.holdout_percent > 0 and held_out(wanted.campaign_id, row.customer_id, wanted.holdout_percent)
+    return (row.email is None, held, *row[OWN:])
 
 
 def facts_of(row: Row[Any], wanted: Campaign, sender: Organization, now: datetime) -> Facts:

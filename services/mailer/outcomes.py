@@ -1,37 +1,49 @@
-"""What a call of the provider did, written down; and batches whose call never told, taken up again."""
+"""What calls of the provider did, written down; and the end of what can no longer be settled."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, select, text, update
+import msgspec
+from sqlalchemy import Connection, select, text
 
-from services.mailer.campaigns import RUNNING, count_failure, count_success, pause
-from services.mailer.claim import LEASE, Batch, Letter
+from services.mailer.batches import Batch, Letter, change, lapsed, letters_of, of_same_campaign
+from services.mailer.campaigns import count_failure, count_success, pause
 from services.mailer.provider import Accepted, Halted, Outcome, Refused, Retry
-from shared.database.tables import campaign, mail_batch, mail_content, message
+from shared.database.tables import campaign, mail_batch
 from shared.domain.delivery import KEY_LASTS, backoff
-from shared.mail.content import from_json
 
-# A report about a mail may be here before the answer that it was taken: then only its own columns are still missing.
+# Whatever the state says by now, it went. A report about a mail may be here before
+# the answer that it was taken. An erased customer's address does not come back.
 ACCEPT: Final = text("""
     UPDATE message SET
-        state = CASE WHEN message.state = 'claimed' THEN 'sent' ELSE message.state END,
-        sent_at = :now, provider_id = taken.provider_id, updated_at = :now
-    FROM unnest(CAST(:messages AS uuid[]), CAST(:ids AS text[])) AS taken (message_id, provider_id)
+        state = CASE WHEN state IN ('delivered', 'bounced', 'complained') THEN state ELSE 'sent' END,
+        reason = NULL, queued = false, sent_at = :at, provider_id = taken.provider_id, batch_id = taken.batch_id,
+        email = CASE WHEN customer_id = 'erased:' || message.message_id THEN NULL ELSE taken.email END,
+        updated_at = :at
+    FROM unnest(
+        CAST(:messages AS uuid[]), CAST(:ids AS text[]), CAST(:emails AS text[]), CAST(:batches AS uuid[])
+    ) AS taken (message_id, provider_id, email, batch_id)
     WHERE message.organization_id = :organization_id AND message.message_id = taken.message_id
+""")
+
+# The provider's ids beside their batches, for mail.sent.
+ACCEPTED: Final = text("""
+    UPDATE mail_batch SET state = 'accepted', accepted_at = :at, error = NULL, ids = taken.ids
+    FROM unnest(CAST(:batches AS uuid[]), CAST(:ids AS bytea[])) AS taken (batch_id, ids)
+    WHERE mail_batch.organization_id = :organization_id AND mail_batch.batch_id = taken.batch_id
 """)
 
 # Ends messages for good, and gives back the day that they took from their customers.
 FAIL: Final = text("""
     WITH failed AS (
-        UPDATE message SET state = :state, reason = :reason, detail = ended.detail, updated_at = :now
+        UPDATE message SET state = :state, reason = :reason, detail = ended.detail, queued = false, updated_at = :at
         FROM unnest(CAST(:messages AS uuid[]), CAST(:details AS text[])) AS ended (message_id, detail)
         WHERE message.organization_id = :organization_id AND message.message_id = ended.message_id
-            AND message.state = 'claimed'
+            AND message.state IN ('planned', 'waiting', 'claimed')
         RETURNING message.customer_id, message.message_id
     )
     UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
@@ -43,9 +55,9 @@ FAIL: Final = text("""
 # Puts messages back as if they had never been claimed, slots included: the gates look at them again.
 RELEASE: Final = text("""
     WITH released AS (
-        UPDATE message SET state = 'planned', wait_until = :until, batch_id = NULL, position = NULL,
-            email = NULL, variables = NULL, updated_at = :now
-        WHERE organization_id = :organization_id AND batch_id = :batch_id AND state = 'claimed'
+        UPDATE message SET state = 'planned', queued = true, wait_until = :until, updated_at = :at
+        WHERE organization_id = :organization_id AND message_id = ANY(CAST(:messages AS uuid[]))
+            AND state IN ('planned', 'waiting', 'claimed')
         RETURNING customer_id, message_id
     )
     UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
@@ -55,129 +67,115 @@ RELEASE: Final = text("""
 """)
 
 
-def record(connection: Connection, batch: Batch, outcome: Outcome, *, now: datetime, chance: float) -> float:
-    """Write down how the call ended; how many seconds the provider wants to be left alone."""
+@dataclass(frozen=True, slots=True)
+class Uncalled:
+    """The batch's turn never came: an earlier call met trouble, or took long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A batch and how its call ended."""
+
+    batch: Batch
+    outcome: Outcome | Uncalled
+
+
+def record(connection: Connection, done: Sequence[Done], *, at: datetime, chance: float) -> float:
+    """Write down how the calls of one organization ended; how many seconds the provider wants to be left alone."""
+    accepted = [(each.batch, each.outcome) for each in done if isinstance(each.outcome, Accepted)]
+    if accepted:
+        _accept(connection, accepted, at)
+    hold = 0.0
+    for each in done:
+        hold = max(hold, _other(connection, each.batch, each.outcome, at=at, chance=chance))
+    return hold
+
+
+def _other(connection: Connection, batch: Batch, outcome: Outcome | Uncalled, *, at: datetime, chance: float) -> float:
     match outcome:
-        case Accepted(ids, refused):
-            _accept(connection, batch, ids, refused, now)
-            count_success(connection, batch.organization_id, batch.campaign_id)
-            return 0.0
         case Refused(why):
-            _fail(connection, batch.organization_id, dict.fromkeys(_ids(batch), why), now=now)
-            _set(connection, batch, state="failed", error=why)
+            _fail(connection, batch.organization_id, dict.fromkeys(_ids(batch.letters), why), at=at)
+            _close(connection, batch, why)
             count_failure(connection, batch.organization_id, batch.campaign_id, why)
-            return 0.0
         case Retry(why, in_doubt, after):
             failures = count_failure(connection, batch.organization_id, batch.campaign_id, why)
             delay = backoff(failures, chance, after)
-            _put_off(connection, batch, why, in_doubt=in_doubt, until=now + timedelta(seconds=delay), now=now)
+            _put_off(connection, batch, why, in_doubt=in_doubt, until=at + timedelta(seconds=delay), at=at)
             return delay
         case Halted(why):
-            _put_off(connection, batch, why, in_doubt=False, until=now, now=now)
+            _put_off(connection, batch, why, in_doubt=False, until=at, at=at)
             pause(connection, batch.organization_id, batch.campaign_id, why)
-            return 0.0
-
-
-def take_up(connection: Connection, organization_id: str, owner: str, now: datetime) -> Batch | None:
-    """A batch of a running campaign whose call did not tell how it ended, to be sent again with the same bytes."""
-    found = connection.execute(
-        select(mail_batch, mail_content.c.content)
-        .join(campaign, _same_campaign())
-        .join(
-            mail_content,
-            and_(
-                mail_content.c.organization_id == mail_batch.c.organization_id,
-                mail_content.c.content_id == mail_batch.c.content_id,
-            ),
-        )
-        .where(*_lapsed(organization_id, now), campaign.c.state.in_(RUNNING))
-        .order_by(mail_batch.c.lease_until)
-        .limit(1)
-        .with_for_update(of=mail_batch, skip_locked=True)
-    ).first()
-    if found is None:
-        return None
-    batch = _batch(connection, found)
-    _set(connection, batch, attempts=batch.attempts, owner=owner, lease_until=now + LEASE)
-    return batch
-
-
-def take_up_own(connection: Connection, organization_id: str, owner: str, now: datetime) -> None:
-    """After a restart: what this mailer's former process had under way need not wait for the end of its lease."""
-    connection.execute(
-        update(mail_batch)
-        .where(
-            mail_batch.c.organization_id == organization_id,
-            mail_batch.c.state == "claimed",
-            mail_batch.c.owner == owner,
-            mail_batch.c.lease_until > now,
-        )
-        .values(lease_until=now)
-    )
+        case Uncalled():
+            _put_off(connection, batch, None, in_doubt=False, until=at, at=at)
+    return 0.0
 
 
 def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
     """End what can no longer be settled: batches of cancelled campaigns, and those whose key the provider forgets.
     Their last call may have sent them; calling once more might send them twice. How many messages that were.
     """
-    lapsed = (
-        select(mail_batch.c.organization_id, mail_batch.c.batch_id, campaign.c.state, mail_batch.c.error)
-        .join(campaign, _same_campaign())
+    wanted = (
+        select(mail_batch.c.batch_id, mail_batch.c.letters, campaign.c.state, mail_batch.c.error)
+        .join(campaign, of_same_campaign())
         .where(
-            *_lapsed(organization_id, now),
+            *lapsed(organization_id, now),
             (campaign.c.state == "cancelled") | (mail_batch.c.claimed_at <= now - KEY_LASTS),
         )
         .with_for_update(of=mail_batch, skip_locked=True)
     )
     ended = 0
-    for row in connection.execute(lapsed).all():
+    for row in connection.execute(wanted).all():
         why = f"The last call got no answer, so it may have gone out. {row.error or ''}".strip()
-        members = _messages(connection, organization_id, row.batch_id)
-        cancelled = row.state == "cancelled"
-        _fail(
-            connection,
-            organization_id,
-            {str(member.message_id): why for member in members},
-            now=now,
-            state="skipped" if cancelled else "failed",
-            reason="cancelled" if cancelled else "in_doubt",
-        )
-        connection.execute(
-            update(mail_batch)
-            .where(mail_batch.c.organization_id == organization_id, mail_batch.c.batch_id == row.batch_id)
-            .values(state="failed", error=why)
-        )
-        ended += len(members)
+        ids = _ids(letters_of(row.letters))
+        state, reason = ("skipped", "cancelled") if row.state == "cancelled" else ("failed", "in_doubt")
+        _fail(connection, organization_id, dict.fromkeys(ids, why), at=now, state=state, reason=reason)
+        change(connection, organization_id, [row.batch_id], state="failed", error=why, letters=None)
+        ended += len(ids)
     return ended
 
 
-def _accept(connection: Connection, batch: Batch, ids: dict[int, str], refused: dict[int, str], now: datetime) -> None:
-    messages = _ids(batch)
-    taken = [n for n in range(len(messages)) if n not in refused]
-    connection.execute(
-        ACCEPT,
-        {
-            "organization_id": batch.organization_id,
-            "now": now,
-            "messages": [messages[n] for n in taken],
-            "ids": [ids.get(n) for n in taken],
-        },
-    )
+def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], at: datetime) -> None:
+    organization_id = accepted[0][0].organization_id
+    taken, refused, ids = [], {}, []
+    for batch, outcome in accepted:
+        told: list[str | None] = []
+        for n, letter in enumerate(batch.letters):
+            if n in outcome.refused:
+                refused[letter.message_id] = outcome.refused[n]
+                told.append(None)
+            else:
+                provider_id = outcome.ids.get(n)
+                taken.append((letter.message_id, provider_id, letter.email, batch.batch_id))
+                told.append(provider_id or "")
+        ids.append(msgspec.json.encode(told))
+    if taken:
+        names = ("messages", "ids", "emails", "batches")
+        given = {name: list(values) for name, values in zip(names, zip(*taken, strict=True), strict=True)}
+        connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, **given})
     if refused:
-        _fail(connection, batch.organization_id, {messages[n]: why for n, why in refused.items()}, now=now)
-    _set(connection, batch, state="accepted", error=None)
+        _fail(connection, organization_id, refused, at=at)
+    batches = [batch.batch_id for batch, _ in accepted]
+    connection.execute(ACCEPTED, {"organization_id": organization_id, "at": at, "batches": batches, "ids": ids})
+    for campaign_id in {batch.campaign_id for batch, _ in accepted}:
+        count_success(connection, organization_id, campaign_id)
 
 
-def _put_off(connection: Connection, batch: Batch, why: str, *, in_doubt: bool, until: datetime, now: datetime) -> None:
+def _put_off(
+    connection: Connection, batch: Batch, why: str | None, *, in_doubt: bool, until: datetime, at: datetime
+) -> None:
     """A batch that was surely not taken is dissolved, so that the gates decide again when its time comes. One that may
     have been taken stays whole: its key is what keeps it from going twice.
     """
     if in_doubt or batch.attempts > 1:
-        _set(connection, batch, lease_until=until, error=why)
+        change(connection, batch.organization_id, [batch.batch_id], lease_until=until, error=why)
         return
-    given = {"organization_id": batch.organization_id, "batch_id": batch.batch_id, "until": until, "now": now}
+    given = {"organization_id": batch.organization_id, "messages": _ids(batch.letters), "until": until, "at": at}
     connection.execute(RELEASE, given)
-    _set(connection, batch, state="failed", error=why)
+    _close(connection, batch, why)
+
+
+def _close(connection: Connection, batch: Batch, why: str | None) -> None:
+    change(connection, batch.organization_id, [batch.batch_id], state="failed", error=why, letters=None)
 
 
 def _fail(
@@ -185,54 +183,13 @@ def _fail(
     organization_id: str,
     details: dict[str, str],
     *,
-    now: datetime,
+    at: datetime,
     state: str = "failed",
     reason: str = "provider_refused",
 ) -> None:
     given = {"messages": list(details), "details": list(details.values()), "state": state, "reason": reason}
-    connection.execute(FAIL, {"organization_id": organization_id, "now": now, **given})
+    connection.execute(FAIL, {"organization_id": organization_id, "at": at, **given})
 
 
-def _set(connection: Connection, batch: Batch, **values: Any) -> None:
-    connection.execute(
-        update(mail_batch)
-        .where(mail_batch.c.organization_id == batch.organization_id, mail_batch.c.batch_id == batch.batch_id)
-        .values(**values)
-    )
-
-
-def _batch(connection: Connection, found: Row[Any]) -> Batch:
-    letters = [
-        Letter(str(row.message_id), row.email or "", row.variables or {})
-        for row in _messages(connection, found.organization_id, found.batch_id)
-    ]
-    content = from_json(json.dumps(found.content))
-    return Batch(found.organization_id, found.campaign_id, found.batch_id, content, letters, found.attempts + 1)
-
-
-def _messages(connection: Connection, organization_id: str, batch_id: Any) -> Sequence[Any]:
-    statement = (
-        select(message.c.message_id, message.c.email, message.c.variables)
-        .where(message.c.organization_id == organization_id, message.c.batch_id == batch_id)
-        .order_by(message.c.position)
-    )
-    return connection.execute(statement).all()
-
-
-def _ids(batch: Batch) -> list[str]:
-    return [letter.message_id for letter in batch.letters]
-
-
-def _lapsed(organization_id: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (
-        mail_batch.c.organization_id == organization_id,
-        mail_batch.c.state == "claimed",
-        mail_batch.c.lease_until <= now,
-    )
-
-
-def _same_campaign() -> ColumnElement[bool]:
-    return and_(
-        campaign.c.organization_id == mail_batch.c.organization_id,
-        campaign.c.campaign_id == mail_batch.c.campaign_id,
-    )
+def _ids(letters: Iterable[Letter]) -> list[str]:
+    return [letter.message_id for letter in letters]

@@ -11,8 +11,8 @@ EVERYBODY: Final = ""
 # Mails a second that one mailer renders and records, whatever the provider would take.
 FASTEST: Final = 10_000.0
 
-# Takes the next place in the queue of calls and says in how many seconds it comes. Mailers on several machines go by
-# one clock, the database's. How fast it may go on is left for forecasts.
+# Takes the next places in the queue of calls and says in how many seconds the first comes. Mailers on several machines
+# go by one clock, the database's. How fast it may go on is left for forecasts.
 RESERVE: Final = text("""
     INSERT INTO mail_rate AS rate (organization_id, provider, next_at, mails_per_second)
     VALUES (:organization_id, :provider, clock_timestamp() + make_interval(secs => :gap), :mails_per_second)
@@ -41,12 +41,12 @@ class Rate:
 
     def __init__(self, provider: str, per_second: float, mails_per_call: int = 100) -> None:
         self._key = {"organization_id": EVERYBODY, "provider": provider}
-        self._gap = 1 / per_second
+        self.gap = 1 / per_second
         self._mails_per_second = min(per_second * mails_per_call, FASTEST)
 
-    def reserve(self, connection: Connection) -> float:
-        """Take a call; how many seconds to wait before making it."""
-        given = {**self._key, "gap": self._gap, "mails_per_second": self._mails_per_second}
+    def reserve(self, connection: Connection, calls: int = 1) -> float:
+        """Take so many calls, `gap` seconds apart; how many seconds to wait before making the first."""
+        given = {**self._key, "gap": self.gap * calls, "mails_per_second": self._mails_per_second}
         return max(0.0, float(connection.execute(RESERVE, given).scalar_one()))
 
     def hold(self, connection: Connection, seconds: float) -> None:

@@ -1,39 +1,47 @@
-"""The sending of mail, one batch a step: claim, commit, call the provider, write down how it ended."""
+"""The sending of mail, in cycles: what the last calls did is written down and the next batches are claimed in one
+transaction, then the provider is called.
+"""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection, Engine, func, select
 
 from services.mailer import direct
+from services.mailer.batches import Batch, take_up, take_up_own
 from services.mailer.campaigns import OPEN, RUNNING, finish, pause
-from services.mailer.claim import Batch, Claimed, claim
+from services.mailer.claim import Claimed, claim
 from services.mailer.content import Writer
 from services.mailer.direct import Direct
-from services.mailer.outcomes import record, take_up, take_up_own
-from services.mailer.provider import Accepted, Outcome, Provider, Refused, Retry
+from services.mailer.outcomes import Done, Uncalled, record
+from services.mailer.provider import Accepted, Halted, Outcome, Provider, Refused, Retry
 from services.mailer.rate import Rate
 from services.mailer.rounds import LONGEST_SLEEP, TRANSIENT
 from shared import metrics
 from shared.clock import Clock
 from shared.database.campaigns import read_campaigns, read_organization
-from shared.database.tables import campaign, mail_batch, message
+from shared.database.tables import campaign, mail_batch, mail_block, message
 from shared.logging import logger
 
 log = logger(__name__)
 
 NO_SENDER = "No sender address. Set the organization's sender_email (or RESEND_FROM_EMAIL), then resume."
-# A pause of the provider up to this long is sat out with the batch in hand.
-SHORT = 1.0
+# A pause of the provider up to this long is sat out with the batches in hand.
+SHORT: Final = 1.0
+# Batches of one cycle. As many as go out within QUICK, so that a pause is heard; past SLOW the rest is put back.
+MOST: Final = 16
+QUICK: Final = 0.2
+SLOW: Final = 0.6
 
 
 class Sender:
-    """`sent` is called with the organization after a batch went; `owner` is this mailer's stable name."""
+    """`sent` is called with the organization after batches went; `owner` is this sender's stable name."""
 
     def __init__(
         self,
@@ -56,42 +64,59 @@ class Sender:
         self._clock = clock
         self._sent = sent
         self._known: set[str] = set()
-        self._unrecorded: tuple[Batch, Outcome] | None = None
+        self._unrecorded: list[Done] = []
+        self._most = 1
         self.stopping = threading.Event()
 
     def step(self, organization_id: str) -> datetime:
-        """Send one batch, or find that nothing is due; when to come again."""
+        """One cycle, or find that nothing is due; when to come again."""
         try:
-            if self._unrecorded is not None:
-                self._record(*self._unrecorded)
             return self._step(organization_id, self._clock())
         except TRANSIENT:
-            # A commit that got no answer may have claimed a batch all the same.
+            # A commit that got no answer may have claimed batches all the same.
             self._known.clear()
             raise
+        except Exception:
+            # Whatever is wrong with the next mails, those that went are written down.
+            self.finish()
+            raise
+
+    def finish(self) -> None:
+        """Write down what the last cycle did."""
+        if self._unrecorded:
+            with self._database.begin() as connection:
+                self._record(connection)
+            self._recorded()
 
     def _step(self, organization_id: str, now: datetime) -> datetime:
+        if any(each.batch.organization_id != organization_id for each in self._unrecorded):
+            self.finish()
         with self._database.begin() as connection:
-            left = self._rate.left(connection)
-            if left > SHORT:
-                return now + timedelta(seconds=left)
-            one = direct.claim(connection, organization_id, from_email=self._from_email, now=now)
+            left = self._record(connection) or self._rate.left(connection)
+            one, claimed = None, None
+            if left <= SHORT:
+                one = direct.claim(connection, organization_id, from_email=self._from_email, now=now)
+                claimed = self._next(connection, organization_id, now) if one is None else None
+        self._recorded()
+        if left > SHORT:
+            return now + timedelta(seconds=left)
         if one is not None:
             self._send_direct(one)
             return now
-        with self._database.begin() as connection:
-            if organization_id not in self._known:
-                take_up_own(connection, organization_id, self._owner, now)
-            batch = take_up(connection, organization_id, self._owner, now)
-            claimed = Claimed(batch, {}) if batch else self._claim(connection, organization_id, now)
         self._known.add(organization_id)
         if claimed is None:
             return self._rest(organization_id, now)
         for (state, reason), count in claimed.decided.items():
             metrics.mails.labels(state, reason).inc(count)
-        if claimed.batch is not None:
-            self._send(claimed.batch)
+        if claimed.batches:
+            self._send(claimed.batches)
         return now
+
+    def _next(self, connection: Connection, organization_id: str, now: datetime) -> Claimed | None:
+        if organization_id not in self._known:
+            take_up_own(connection, organization_id, self._owner, now)
+        batch = take_up(connection, organization_id, self._owner, now)
+        return Claimed([batch], {}) if batch else self._claim(connection, organization_id, now)
 
     def _claim(self, connection: Connection, organization_id: str, now: datetime) -> Claimed | None:
         sender = read_organization(connection, organization_id)
@@ -103,7 +128,7 @@ class Sender:
             if not email:
                 pause(connection, organization_id, wanted.campaign_id, NO_SENDER)
                 continue
-            claimed = claim(connection, sender, wanted, sender_email=email, owner=self._owner, now=now)
+            claimed = claim(connection, sender, wanted, sender_email=email, owner=self._owner, now=now, most=self._most)
             if claimed is not None:
                 return claimed
         return None
@@ -132,7 +157,7 @@ class Sender:
                 *_first_due(connection, organization_id).values(),
             )
             later = [at for at in due if at is not None]
-        # What was due and could not be claimed is in another mailer's hands: not now, but soon.
+        # What was due and could not be claimed is in another sender's hands: not now, but soon.
         soon = now + timedelta(seconds=1)
         return max(soon, min(later, default=now + LONGEST_SLEEP)) if later else now + LONGEST_SLEEP
 
@@ -144,55 +169,96 @@ class Sender:
         with self._database.begin() as connection:
             direct.record(connection, one, outcome, self._clock())
 
-    def _send(self, batch: Batch) -> None:
-        mails = [
-            self._writer.mail(batch.content, batch.organization_id, each.message_id, each.email, each.variables)
-            for each in batch.letters
-        ]
+    def _send(self, batches: Sequence[Batch]) -> None:
         with self._database.begin() as connection:
-            delay = self._rate.reserve(connection)
-        self.stopping.wait(delay)
+            delay = self._rate.reserve(connection, len(batches))
+        began = time.monotonic()
+        for n, batch in enumerate(batches):
+            if n and (self.stopping.is_set() or time.monotonic() - began > SLOW):
+                break
+            self.stopping.wait(began + delay + n * self._rate.gap - time.monotonic())
+            outcome = self._call(batch)
+            self._unrecorded.append(Done(batch, outcome))
+            if isinstance(outcome, Retry | Halted):
+                break
+        called = len(self._unrecorded)
+        self._unrecorded += [Done(batch, Uncalled()) for batch in batches[called:]]
+        took = time.monotonic() - began
+        if called < len(batches) or took > SLOW:
+            self._most = max(1, self._most // 2)
+        elif took < QUICK:
+            self._most = min(MOST, self._most * 2)
+
+    def _call(self, batch: Batch) -> Outcome:
+        try:
+            mails = [
+                self._writer.mail(batch.content, batch.organization_id, each.message_id, each.email, each.variables)
+                for each in batch.letters
+            ]
+        except Exception as error:
+            log.exception("batch.unwritable", organization_id=batch.organization_id, campaign_id=batch.campaign_id)
+            return Halted(f"Its mails cannot be written: {error!r}")
         began = time.perf_counter()
         outcome = self._provider.send_batch(mails, str(batch.batch_id))
         metrics.mail_send.observe(time.perf_counter() - began)
-        self._unrecorded = (batch, outcome)
-        self._record(batch, outcome)
+        return outcome
 
-    def _record(self, batch: Batch, outcome: Outcome) -> None:
+    def _record(self, connection: Connection) -> float:
+        """How many seconds the provider wants to be left alone."""
+        if not self._unrecorded:
+            return 0.0
         chance = random.random()  # noqa: S311 - spreads retries, guards nothing
-        with self._database.begin() as connection:
-            hold = record(connection, batch, outcome, now=self._clock(), chance=chance)
-            if hold:
-                self._rate.hold(connection, hold)
-        self._unrecorded = None
-        size = len(batch.letters)
-        named = {"organization_id": batch.organization_id, "campaign_id": batch.campaign_id}
-        match outcome:
-            case Accepted(_, refused):
-                metrics.mails.labels("sent", "").inc(size - len(refused))
-                metrics.mails.labels("failed", "provider_refused").inc(len(refused))
-                self._sent(batch.organization_id)
-            case Refused(why):
-                metrics.mails.labels("failed", "provider_refused").inc(size)
-                log.warning("batch.refused", why=why, batch_id=str(batch.batch_id), **named)
-            case Retry(why):
-                log.warning("batch.put_off", why=why, seconds=round(hold, 1), batch_id=str(batch.batch_id), **named)
-            case _:
-                log.error("campaign.paused", why=outcome.why, **named)
+        hold = record(connection, self._unrecorded, at=self._clock(), chance=chance)
+        if hold:
+            self._rate.hold(connection, hold)
+        return hold
+
+    def _recorded(self) -> None:
+        """It is committed: tell of it."""
+        done, self._unrecorded = self._unrecorded, []
+        for each in done:
+            _tell(each)
+        if any(isinstance(each.outcome, Accepted) for each in done):
+            self._sent(done[0].batch.organization_id)
+
+
+def _tell(done: Done) -> None:
+    size = len(done.batch.letters)
+    named = {"organization_id": done.batch.organization_id, "campaign_id": done.batch.campaign_id}
+    match done.outcome:
+        case Accepted(_, refused):
+            metrics.mails.labels("sent", "").inc(size - len(refused))
+            metrics.mails.labels("failed", "provider_refused").inc(len(refused))
+        case Refused(why):
+            metrics.mails.labels("failed", "provider_refused").inc(size)
+            log.warning("batch.refused", why=why, batch_id=str(done.batch.batch_id), **named)
+        case Retry(why):
+            log.warning("batch.put_off", why=why, batch_id=str(done.batch.batch_id), **named)
+        case Halted(why):
+            log.error("campaign.paused", why=why, **named)
 
 
 def _first_due(connection: Connection, organization_id: str) -> dict[str, datetime | None]:
-    """For each running campaign, when its next message is due."""
-    first = (
+    """For each running campaign, when its next message or block is due."""
+    one = (
         select(func.min(message.c.wait_until))
         .where(
             message.c.organization_id == campaign.c.organization_id,
             message.c.campaign_id == campaign.c.campaign_id,
+            message.c.queued,
             message.c.state.in_(OPEN),
         )
-        .label("first_due")
+        .scalar_subquery()
     )
-    statement = select(campaign.c.campaign_id, first).where(
+    block = (
+        select(func.min(mail_block.c.wait_until))
+        .where(
+            mail_block.c.organization_id == campaign.c.organization_id,
+            mail_block.c.campaign_id == campaign.c.campaign_id,
+        )
+        .scalar_subquery()
+    )
+    statement = select(campaign.c.campaign_id, func.least(one, block).label("first_due")).where(
         campaign.c.organization_id == organization_id, campaign.c.state.in_(RUNNING)
     )
     return {row.campaign_id: row.first_due for row in connection.execute(statement)}

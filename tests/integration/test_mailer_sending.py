@@ -340,7 +340,7 @@ def test_twenty_failures_in_a_row_pause_the_campaign_and_say_why(store: Engine) 
     provider = Recording(*[Retry("500 out of order", in_doubt=True)] * 25)
     desk = Desk(store, provider)
     desk.plan()
-    for _ in range(30):
+    for _ in range(60):
         desk.step()
         desk.now += timedelta(minutes=2)
         with store.begin() as connection:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest import pages
@@ -105,7 +105,8 @@ def _reader(parts: Parts, token: str) -> Reader:
         .where(
             message.c.organization_id == organization_id,
             message.c.message_id == UUID(message_id),
-            message.c.email.is_not(None),
+            # The mailer may not have written down the address yet; an erased customer has none.
+            func.coalesce(message.c.email, customer.c.email).is_not(None),
         )
     )
     with parts.engine.connect() as connection:

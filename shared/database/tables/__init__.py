@@ -7,7 +7,16 @@ from shared.database.tables.coupons import coupon, coupon_code, coupon_grant, co
 from shared.database.tables.customers import customer, customer_merge, erasure, flip
 from shared.database.tables.direct_mail import direct_mail
 from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
-from shared.database.tables.mail import campaign, mail_batch, mail_block, mail_content, mail_rate, mail_slot, message, suppression
+from shared.database.tables.mail import (
+    campaign,
+    mail_batch,
+    mail_block,
+    mail_content,
+    mail_rate,
+    mail_slot,
+    message,
+    suppression,
+)
 from shared.database.tables.organizations import api_key, audit_log, idempotency, organization
 from shared.database.tables.segments import outbox, segment, segment_change, segment_day, static_member
 

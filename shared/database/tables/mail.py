@@ -77,8 +77,11 @@ mail_batch = Table(
     required("lease_until", Instant, comment="from then on another mailer may call again, with the same key"),
     required("attempts", Integer, server_default="1", comment="calls of the provider, the present one included"),
     required("claimed_at", Instant),
+    Column("accepted_at", Instant, comment="when the provider's answer was here"),
     Column("error", Text, comment="what the provider said last"),
-    Column("letters", LargeBinary, comment="JSON of who gets what, until mail.sent is out: a second call sends the same"),
+    Column(
+        "letters", LargeBinary, comment="JSON of who gets what, until mail.sent is out: a second call sends the same"
+    ),
     Column("ids", LargeBinary, comment="JSON of the provider's ids by position, until mail.sent is out; null: refused"),
     Index(
         "mail_batch_open_idx",
@@ -102,7 +105,8 @@ mail_block = Table(
         name="mail_block_campaign_fkey",
         ondelete="CASCADE",
     ),
-    comment="About a hundred planned messages, neighbours by customer, that nobody has claimed. A claim removes the row.",
+    comment="About a hundred planned messages, neighbours by customer, that nobody has claimed. "
+    "A claim removes the row.",
 )
 
 mail_slot = Table(
@@ -144,7 +148,7 @@ message = Table(
         "queued", Boolean, server_default="true", comment="looked for by itself; else it is in a mail_block, or through"
     ),
     required("attempts", SmallInteger, server_default="0", comment="calls after which it had to be tried again"),
-    Column("batch_id", Uuid, comment="the call with which it went"),
+    Column("batch_id", Uuid),
     Column("email", Text, comment="where it went"),
     Column("provider_id", Text),
     Column("sent_at", Instant),
@@ -171,7 +175,8 @@ message = Table(
         postgresql_where=text("queued"),
     ),
     Index("message_customer_idx", "organization_id", "customer_id", "planned_at"),
-    comment="No index names state, and pages are filled to 40 %: that a mail went is written without touching an index.",
+    comment="No index names state, and pages are filled to 40 %: "
+    "that a mail went is written without touching an index.",
 )
 
 suppression = Table(

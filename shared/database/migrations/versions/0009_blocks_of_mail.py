@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0006"
-down_revision = "0005"
+revision = "0009"
+down_revision = "0008"
 
 # What is under way during the upgrade goes on after it.
 LETTERS = """
@@ -22,7 +22,7 @@ UPDATE mail_batch SET letters = convert_to((
 WHERE state IN ('claimed', 'accepted')
 """
 IDS = """
-UPDATE mail_batch SET ids = convert_to((
+UPDATE mail_batch SET accepted_at = lease_until, ids = convert_to((
     SELECT jsonb_agg(CASE WHEN sent_at IS NOT NULL THEN coalesce(provider_id, '') END ORDER BY position)
     FROM message
     WHERE message.organization_id = mail_batch.organization_id AND message.batch_id = mail_batch.batch_id
@@ -36,9 +36,7 @@ def upgrade() -> None:
         "mail_block",
         sa.Column("organization_id", sa.Text(collation="C"), nullable=False),
         sa.Column("campaign_id", sa.Text(collation="C"), nullable=False),
-        sa.Column(
-            "wait_until", sa.DateTime(timezone=True), nullable=False, comment="from then on it may be claimed"
-        ),
+        sa.Column("wait_until", sa.DateTime(timezone=True), nullable=False, comment="from then on it may be claimed"),
         sa.Column("first_customer", sa.Text(collation="C"), nullable=False),
         sa.Column("last_customer", sa.Text(collation="C"), nullable=False),
         sa.ForeignKeyConstraint(
@@ -52,6 +50,12 @@ def upgrade() -> None:
         ),
         comment="About a hundred planned messages, neighbours by customer, that nobody has claimed. "
         "A claim removes the row.",
+    )
+    op.add_column(
+        "mail_batch",
+        sa.Column(
+            "accepted_at", sa.DateTime(timezone=True), nullable=True, comment="when the provider's answer was here"
+        ),
     )
     op.add_column(
         "mail_batch",
@@ -141,4 +145,5 @@ def downgrade() -> None:
     op.drop_column("message", "queued")
     op.drop_column("mail_batch", "ids")
     op.drop_column("mail_batch", "letters")
+    op.drop_column("mail_batch", "accepted_at")
     op.drop_table("mail_block")

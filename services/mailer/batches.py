@@ -1,0 +1,154 @@
+"""Batches: what goes out in one call under one key, stored before the call, so that a second call sends the same."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, and_, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from services.mailer.campaigns import RUNNING
+from shared.database.tables import campaign, mail_batch, mail_content
+from shared.mail.content import Content, from_json
+
+# Longer than a call may take: from then on the process that made it is taken for dead.
+LEASE: Final = timedelta(seconds=60)
+
+
+class Letter(msgspec.Struct, frozen=True, array_like=True):
+    """One message of a batch."""
+
+    message_id: str
+    customer_id: str
+    email: str
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Letters that go out in one call, under one key."""
+
+    organization_id: str
+    campaign_id: str
+    batch_id: uuid.UUID
+    content: Content
+    letters: Sequence[Letter]
+    attempts: int = 1
+
+
+# Writes down batches that are about to be sent.
+STORE: Final = text("""
+    INSERT INTO mail_batch (
+        organization_id, batch_id, campaign_id, content_id, state, owner, lease_until, claimed_at, letters
+    )
+    SELECT :organization_id, batch_id, :campaign_id, :content_id, 'claimed', :owner, :lease_until, :now, letters
+    FROM unnest(CAST(:batches AS uuid[]), CAST(:letters AS bytea[])) AS stored (batch_id, letters)
+""")
+_read_letters = msgspec.json.Decoder(list[Letter]).decode
+
+
+def store(connection: Connection, batches: Sequence[Batch], owner: str, now: datetime) -> None:
+    """Write down batches of one campaign with one content, before they are sent."""
+    first = batches[0]
+    content_id = first.content.content_id
+    connection.execute(
+        upsert(mail_content)
+        .values(organization_id=first.organization_id, content_id=content_id, content=first.content.as_json())
+        .on_conflict_do_nothing()
+    )
+    connection.execute(
+        STORE,
+        {
+            "organization_id": first.organization_id,
+            "campaign_id": first.campaign_id,
+            "content_id": content_id,
+            "owner": owner,
+            "lease_until": now + LEASE,
+            "now": now,
+            "batches": [batch.batch_id for batch in batches],
+            "letters": [msgspec.json.encode(batch.letters) for batch in batches],
+        },
+    )
+
+
+def take_up(connection: Connection, organization_id: str, owner: str, now: datetime) -> Batch | None:
+    """A batch of a running campaign whose call did not tell how it ended, to be sent again with the same bytes."""
+    found = connection.execute(
+        select(mail_batch, mail_content.c.content)
+        .join(campaign, of_same_campaign())
+        .join(
+            mail_content,
+            and_(
+                mail_content.c.organization_id == mail_batch.c.organization_id,
+                mail_content.c.content_id == mail_batch.c.content_id,
+            ),
+        )
+        .where(*lapsed(organization_id, now), campaign.c.state.in_(RUNNING))
+        .order_by(mail_batch.c.lease_until)
+        .limit(1)
+        .with_for_update(of=mail_batch, skip_locked=True)
+    ).first()
+    if found is None:
+        return None
+    change(
+        connection, organization_id, [found.batch_id], attempts=found.attempts + 1, owner=owner, lease_until=now + LEASE
+    )
+    return Batch(
+        organization_id,
+        found.campaign_id,
+        found.batch_id,
+        from_json(json.dumps(found.content)),
+        letters_of(found.letters),
+        found.attempts + 1,
+    )
+
+
+def take_up_own(connection: Connection, organization_id: str, owner: str, now: datetime) -> None:
+    """After a restart: what this mailer's former process had under way need not wait for the end of its lease."""
+    connection.execute(
+        update(mail_batch)
+        .where(
+            mail_batch.c.organization_id == organization_id,
+            mail_batch.c.state == "claimed",
+            mail_batch.c.owner == owner,
+            mail_batch.c.lease_until > now,
+        )
+        .values(lease_until=now)
+    )
+
+
+def change(connection: Connection, organization_id: str, batches: Iterable[uuid.UUID], **values: Any) -> None:
+    """Give batches these values."""
+    connection.execute(
+        update(mail_batch)
+        .where(mail_batch.c.organization_id == organization_id, mail_batch.c.batch_id.in_(list(batches)))
+        .values(**values)
+    )
+
+
+def letters_of(stored: bytes | None) -> list[Letter]:
+    """Letters as they were stored."""
+    return _read_letters(stored) if stored else []
+
+
+def lapsed(organization_id: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Batches whose call is over or whose mailer is taken for dead."""
+    return (
+        mail_batch.c.organization_id == organization_id,
+        mail_batch.c.state == "claimed",
+        mail_batch.c.lease_until <= now,
+    )
+
+
+def of_same_campaign() -> ColumnElement[bool]:
+    """Joins a batch's campaign."""
+    return and_(
+        campaign.c.organization_id == mail_batch.c.organization_id,
+        campaign.c.campaign_id == mail_batch.c.campaign_id,
+    )
