@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -30,10 +30,17 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 log = logger(__name__)
 
 
-def install(app: FastAPI, readiness: metrics.Readiness, largest_body: int = LARGEST_BODY) -> None:
-    """Give `app` all of this module and of `problems`. `readiness` is called from threads."""
+def install(
+    app: FastAPI,
+    readiness: metrics.Readiness,
+    largest_body: int = LARGEST_BODY,
+    larger: Mapping[str, int] | None = None,
+) -> None:
+    """Give `app` all of this module and of `problems`. `readiness` is called from threads; `larger` has the limits of
+    paths that begin so.
+    """
     problems.install(app)
-    app.add_middleware(Surroundings, largest_body=largest_body)
+    app.add_middleware(Surroundings, largest_body=largest_body, larger=larger or {})
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> PlainTextResponse:
@@ -71,9 +78,10 @@ def request_id_of(scope: MutableMapping[str, Any]) -> str:
 class Surroundings:
     """Plain ASGI: a tenth of the cost of a middleware that wraps requests and answers."""
 
-    def __init__(self, app: ASGIApp, largest_body: int) -> None:
+    def __init__(self, app: ASGIApp, largest_body: int, larger: Mapping[str, int]) -> None:
         self._app = app
         self._largest_body = largest_body
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -96,7 +104,7 @@ class Surroundings:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, self._limited(headers, receive), send_noting)
+                await self._app(scope, self._limited(self._most(scope["path"]), headers, receive), send_noting)
             except Exception:
                 log.exception("request.failed", route=_template(scope), method=scope["method"])
                 if status:
@@ -107,27 +115,31 @@ class Surroundings:
                 metrics.http_requests.labels(route, method, str(status or 500)).inc()
                 metrics.http_seconds.labels(route, method).observe(time.perf_counter() - started)
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+    def _most(self, path: str) -> int:
+        return next((most for start, most in self._larger.items() if path.startswith(start)), self._largest_body)
+
+    def _limited(self, most: int, headers: Headers, receive: Receive) -> Receive:
         """`receive`, but refusing a body as soon as it is known to be too large: announced, or while it streams in."""
         announced = headers.get("content-length", "0")
         taken = 0
 
         async def receive_limited() -> Message:
             nonlocal taken
-            if announced.isdigit() and int(announced) > self._largest_body:
-                raise self._too_large()
+            if announced.isdigit() and int(announced) > most:
+                raise _too_large(most)
             message = await receive()
             if message["type"] == "http.request":
                 taken += len(message.get("body", b""))
-                if taken > self._largest_body:
-                    raise self._too_large()
+                if taken > most:
+                    raise _too_large(most)
             return message
 
         return receive_limited
 
-    def _too_large(self) -> HTTPException:
-        # This kind, because FastAPI lets no other through while it reads a body.
-        return HTTPException(413, f"The body must be at most {self._largest_body:,} bytes. Send it in parts.")
+
+def _too_large(most: int) -> HTTPException:
+    # This kind, because FastAPI lets no other through while it reads a body.
+    return HTTPException(413, f"The body must be at most {most:,} bytes. Send it in parts.")
 
 
 def _template(scope: Scope) -> str:

@@ -22,6 +22,7 @@ from shared.errors import InvalidError, TransientError
 from shared.keys import Keyring
 from shared.settings import AdminSettings
 
+LARGEST_CAMPAIGN = 32_000_000
 DESCRIPTION = """
 Customers, segments, campaigns and settings of one organization: that of the API key.
 
@@ -51,7 +52,8 @@ def create_app(settings: AdminSettings, clock: Clock = utc_now) -> FastAPI:
         responses=problems.described(401, 403, 404, 422, 503),
     )
     app.state.admin = Admin(store, keyring, CustomerEdits(store, events), clock)
-    web.install(app, lambda: why_not_ready(store))
+    # A mail that is too long is told so by its field, not by the whole request.
+    web.install(app, lambda: why_not_ready(store), larger={"/v1/campaigns": LARGEST_CAMPAIGN})
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _database_away)
     app.add_exception_handler(DataError, _unstorable)

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.admin.instants import Instant
 from shared.domain.coupons.codes import normalise
-from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Cause
+from shared.domain.event_fields import PRINTABLE, Cause
+from shared.domain.templating import place
 
 Type = Literal["promotional", "newsletter", "birthday", "anniversary", "follow_up", "welcome"]
 State = Literal["draft", "scheduled", "sending", "active", "paused", "sent", "cancelled", "failed"]
 LONGEST_BODY = 200_000
-# A line break in a subject would start a header of somebody else's making (RFC 5322).
-Line = Annotated[str, Field(max_length=250, pattern=PRINTABLE)]
+LONGEST_LINE = 250
+
+
+def _one_line(given: str) -> str:
+    """A line break in a subject would start a header of somebody else's making (RFC 5322)."""
+    for column, character in enumerate(given, 1):
+        if character in "\r\n":
+            raise ValueError(f"column {column}: must be one line; take the line break out")
+        if unicodedata.category(character) == "Cc":
+            raise ValueError(f"column {column}: holds a control character; take it out")
+    if len(given) > LONGEST_LINE:
+        raise ValueError(f"must be at most {LONGEST_LINE} characters; it has {len(given):,}")
+    return given
+
+
+def _short_enough(given: str) -> str:
+    if len(given) > LONGEST_BODY:
+        raise ValueError(
+            f"must be at most {LONGEST_BODY:,} characters; it has {len(given):,}. Put images on the web and link them"
+        )
+    for offset, character in enumerate(given):
+        if unicodedata.category(character) == "Cc" and character not in "\t\r\n":
+            raise ValueError(f"{place(given, offset)}: holds a control character; take it out")
+    return given
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
 Subject = Annotated[Line, Field(min_length=1, description="One line, up to 250 characters; may hold {variables}.")]
 SegmentId = Annotated[str, Field(min_length=1, max_length=128)]
 CouponCode = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(normalise)]
@@ -83,7 +110,7 @@ class Content(Form):
     type: Type = "promotional"
     subject: Subject
     preview_text: Line = ""
-    body: Annotated[str, Field(min_length=1, max_length=LONGEST_BODY, pattern=PRINTABLE_LINES)]
+    body: Annotated[str, Field(min_length=1), AfterValidator(_short_enough)]
     body_format: Literal["markdown", "html"] = "markdown"
     coupon_code: CouponCode | None = None
     unique_codes: bool = False

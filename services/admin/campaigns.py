@@ -23,6 +23,7 @@ from shared.domain.gates import Reason
 from shared.domain.templating import check
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key
+from shared.mail.markup import check_html
 
 FIELDS = tuple(Content.model_fields)
 
@@ -162,6 +163,8 @@ def _check(connection: Connection, organization_id: str, wanted: Content, at: da
         texts |= {f"ab_test.subjects[{index}]": text for index, text in enumerate(wanted.ab_test.subjects)}
     for field, text in texts.items():
         check(text, has_coupon=has_coupon, field=field)
+    if wanted.body_format == "html":
+        check_html(wanted.body, "body")
     named = {
         f"audience.{name}[{index}]": segment_id
         for name in ("include_segments", "exclude_segments")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from html import escape
 from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
@@ -32,6 +33,10 @@ LINK_VARIABLES: Final = frozenset({"unsubscribe_url", "preferences_url"})
 
 # Rules of a style sheet stand in braces too, but never without a colon.
 _SLOT = re.compile(r"\{([^{}:;|\r\n]{1,80})(?:\|([^{}\r\n]{0,200}))?\}")
+_STYLE = re.compile(r"<style\b.*?</style\s*>", re.IGNORECASE | re.DOTALL)
+_DOUBLED = re.compile(r"\{\{\s*([^{}|]{0,80})")
+_NAMED = "|".join(VARIABLES)
+_UNCLOSED = re.compile(rf"\{{(?:\s*(?:{_NAMED})\b|[A-Za-z_][\w ]{{0,79}}(?:\|[^{{}}\r\n]{{0,200}})?(?=[\r\n{{<]|$))")
 _IN_LINK = re.compile(r"""(?:href|src|action)\s*=\s*(?:"[^"]*|'[^']*)$""", re.IGNORECASE)
 _IN_TEXT_LINK = re.compile(r"https?://[^\s()<>\"]*$", re.IGNORECASE)
 _LINK_START = re.compile(r"""=\s*["']$""")
@@ -54,19 +59,51 @@ Parts = tuple[str | Slot, ...]
 
 def variables_of(text: str) -> list[str]:
     """The names of the variables that `text` uses, each once, in the order of their first use."""
-    return list(dict.fromkeys(found[1].strip() for found in _SLOT.finditer(text)))
+    return list(dict.fromkeys(found[1].strip() for found in _SLOT.finditer(_without_styles(text))))
 
 
 def check(text: str, has_coupon: bool = False, field: str = "") -> None:
-    """Raises InvalidError for a variable that does not exist, or that needs a coupon where there is none."""
-    for name in variables_of(text):
+    """Raises InvalidError, with the place, for a variable that does not exist, that needs a coupon where there is none,
+    or whose braces are not a pair.
+    """
+    read = _without_styles(text)
+    if doubled := _DOUBLED.search(read):
+        name = doubled[1].strip() or "first_name"
+        message = f"{{{{ begins no variable: they stand in single braces, as in {{{name}}}"
+        raise _refused(message, text, doubled.start(), field, "broken_variable")
+    for found in _SLOT.finditer(read):
+        name = found[1].strip()
         if name not in VARIABLES:
             existing = ", ".join(f"{{{known}}}" for known in VARIABLES)
-            message = f"{{{name}}} is no variable. Use one of {existing}; with a default as in {{first_name|there}}"
-            raise InvalidError(message, field, "unknown_variable")
+            message = f"{{{name}}} is no variable{_guess(name)}. "
+            message += f"Use one of {existing}; with a default as in {{first_name|there}}"
+            raise _refused(message, text, found.start(), field, "unknown_variable")
         if name in COUPON_VARIABLES and not has_coupon:
             message = f"{{{name}}} needs a coupon. Choose one for this campaign or take the variable out"
-            raise InvalidError(message, field, "coupon_required")
+            raise _refused(message, text, found.start(), field, "coupon_required")
+    if unclosed := _UNCLOSED.search(_SLOT.sub(lambda found: " " * len(found[0]), read)):
+        message = f"{unclosed[0].strip()!r} is not closed: put }} after it, or take the {{ out"
+        raise _refused(message, text, unclosed.start(), field, "broken_variable")
+
+
+def place(text: str, offset: int) -> str:
+    """Where something stands, as an editor shows it: "line 3, column 5"; of a text of one line the column only."""
+    line, column = text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
+    return f"line {line}, column {column}" if "\n" in text else f"column {column}"
+
+
+def _refused(message: str, text: str, offset: int, field: str, code: str) -> InvalidError:
+    return InvalidError(f"{place(text, offset)}: {message}", field, code)
+
+
+def _guess(name: str) -> str:
+    near = get_close_matches(name.lower().replace(" ", "_"), VARIABLES, n=1)
+    return f"; did you mean {{{near[0]}}}?" if near else ""
+
+
+def _without_styles(text: str) -> str:
+    """The text with blanks for its style sheets, whose braces are none of ours."""
+    return _STYLE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text) if "<" in text else text
 
 
 def compile_text(text: str) -> Parts:
@@ -89,7 +126,13 @@ def mask(text: str) -> tuple[str, dict[str, Slot]]:
         slots[name] = Slot(found[1].strip(), (found[2] or "").strip(), "text")
         return name
 
-    return _SLOT.sub(word, text), slots
+    parts: list[str] = []
+    end = 0
+    for style in (*_STYLE.finditer(text), None):
+        start, after = style.span() if style else (len(text), len(text))
+        parts += [_SLOT.sub(word, text[end:start]), text[start:after]]
+        end = after
+    return "".join(parts), slots
 
 
 def compile_html(masked: str, slots: Mapping[str, Slot]) -> Parts:

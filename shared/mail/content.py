@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -23,7 +26,10 @@ from shared.domain.templating import (
     fill_line,
     mask,
 )
+from shared.mail.markup import cleaned, inlined
 from shared.mail.plain_text import plain_text
+
+_ALONE_LINK = re.compile(r"<p><strong><a ([^<>]*)>((?:(?!</?a\b).)*)</a></strong></p>")
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,10 +89,10 @@ def compiled(wording: Wording) -> Content:
     unsubscribe, unsubscribe_slot = mask("{unsubscribe_url}")
     preferences, preferences_slot = mask("{preferences_url}")
     slots = preview_slots | body_slots | unsubscribe_slot | preferences_slot
-    body_html = _markdown().render(body) if wording.body_format == "markdown" else body
+    body_html = _from_markdown(body, body_slots) if wording.body_format == "markdown" else cleaned(body)
     address = [line.strip() for line in wording.postal_address.splitlines() if line.strip()]
     html = _layout().render(
-        subject=wording.organization_name,
+        style=Markup(_style()),  # noqa: S704 - our own file
         preview=preview,
         body=Markup(body_html),  # noqa: S704 - the marketer's own HTML; what customers say is escaped when filled in
         organization_name=wording.organization_name,
@@ -99,7 +105,7 @@ def compiled(wording: Wording) -> Content:
     return Content(
         sender=wording.sender,
         subject=compile_text(wording.subject),
-        html=compile_html(html, slots),
+        html=compile_html(inlined(html), slots),
         text=compile_masked_text(text, slots),
     )
 
@@ -108,6 +114,20 @@ def compiled(wording: Wording) -> Content:
 def from_json(raw: str) -> Content:
     """The content as it was stored."""
     return msgspec.json.decode(raw, type=Content)
+
+
+def _from_markdown(body: str, slots: Mapping[str, Slot]) -> str:
+    """A bold link on a line of its own is a button; a bold coupon code on a line of its own stands in a box."""
+    html = _ALONE_LINK.sub(r'<p class="action"><a class="button" \1>\2</a></p>', _markdown().render(body))
+    for word, slot in slots.items():
+        if slot.name == "coupon_code":
+            html = html.replace(f"<p><strong>{word}</strong></p>", f'<p class="code">{word}</p>')
+    return html.replace("<table>", '<table class="written">')
+
+
+@cache
+def _style() -> str:
+    return (files("shared.mail") / "templates" / "layout.css").read_text(encoding="utf-8")
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-BLOCKS = {"p", "div", "table", "tr", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "hr"}
+BLOCKS = {"p", "div", "table", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "hr"}
+LINES = {"br", "tr"}
 UNREAD = {"style", "script", "head", "title"}
 
 
@@ -33,7 +34,7 @@ class _Reader(HTMLParser):
             self.pieces.append("\n\n")
         elif tag == "li":
             self.pieces.append("\n- ")
-        elif tag == "br":
+        elif tag in LINES:
             self.pieces.append("\n")
         elif tag == "a":
             self._links.append((given.get("href") or "", len(self.pieces)))

@@ -109,3 +109,28 @@ def test_a_value_that_looks_like_a_variable_is_not_filled_again() -> None:
 def test_text_without_variables_stays_as_it_is(text: str) -> None:
     if not variables_of(text):
         assert fill(compile_text(text), {}) == text
+
+
+def test_a_broken_variable_is_refused_with_its_place_and_the_remedy() -> None:
+    for text, said in (
+        ("Hi\n  {first_name, hello", r"line 2, column 3: '\{first_name' is not closed: put \}"),
+        ("Hi {{first_name}}", r"column 4: \{\{ begins no variable.*single braces, as in \{first_name\}"),
+        ("Hi {first_name|there", r"column 4: .* is not closed"),
+        ("Hi {Firstname}", r"column 4: .*did you mean \{first_name\}\?"),
+        ("a\nb\nSee {coupon_code}", r"line 3, column 5: .*needs a coupon"),
+    ):
+        with pytest.raises(InvalidError, match=said) as refused:
+            check(text, field="body")
+        assert refused.value.field == "body"
+
+
+@pytest.mark.parametrize(
+    "text", ["a { b", "{", "1 {2} 3"[:3], "x { : y", "<style>a{color:red} .b{ }</style>{first_name}"]
+)
+def test_other_braces_pass(text: str) -> None:
+    check(text)
+
+
+def test_a_style_sheet_keeps_its_braces() -> None:
+    css = "<style>.b{ } .c{x}</style>"
+    assert fill(compile_html(*mask(css + "{first_name}")), {"first_name": "A"}) == css + "A"
