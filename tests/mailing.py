@@ -17,7 +17,7 @@ import httpx
 from sqlalchemy import Engine, func, insert, select
 
 from services.local import ports
-from shared.database.tables import campaign, customer, message, organization
+from shared.database.tables import campaign, customer, message, organization, segment
 from tests.stack import eventually
 
 ORGANIZATION = "acme"
@@ -56,6 +56,8 @@ def person(customer_id: str, **given: Any) -> dict[str, Any]:
         "birthday": None,
         "anniversary": None,
         "registered_given_at": None,
+        "consent_at": None,
+        "phone": None,
         "total_spent": 0,
         "visit_count": 0,
         "tags": [],
@@ -77,6 +79,15 @@ def add_campaign(connection: Any, campaign_id: str = "promo", **given: Any) -> N
         "state": "sending",
     }
     connection.execute(insert(campaign).values(**values | given))
+
+
+def add_segment(connection: Any, segment_id: str, slot: int) -> None:
+    """Its members are the people whose `memberships` have the bit of this slot."""
+    connection.execute(
+        insert(segment).values(
+            organization_id=ORGANIZATION, segment_id=segment_id, name=segment_id, kind="dynamic", slot=slot
+        )
+    )
 
 
 def states(database: Engine, campaign_id: str = "promo") -> dict[str, tuple[str, str | None]]:

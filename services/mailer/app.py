@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +24,7 @@ from services.mailer.planner import MESSAGES, Planner
 from services.mailer.provider import Provider
 from services.mailer.rate import Rate
 from services.mailer.relay import Relay
-from services.mailer.rounds import Rounds
+from services.mailer.rounds import LONGEST_SLEEP, Rounds
 from services.mailer.sender import Sender
 from shared.clock import Clock, utc_now
 from shared.database.engine import engine
@@ -46,11 +48,12 @@ class Works:
     """The threads of the mailer, without Kafka's consumer: planning, sending, publishing, and what wakes them."""
 
     def __init__(self, settings: MailerSettings, provider: Provider, health: Health, clock: Clock = utc_now) -> None:
+        self._clock = clock
         self.database: Engine = engine(settings.database, pool_size=6 + settings.senders, pool_timeout=10)
         per_second = settings.resend_requests_per_second if settings.mail_provider == "resend" else SANDBOX_PER_SECOND
         self._relay = Relay(self.database, settings, clock)
         self._planner = Planner(self.database, clock)
-        self.planning = Rounds("planner", self._planner.step, self._organizations, clock=clock, health=health)
+        self.planning = Rounds("planner", self._plan, self._organizations, clock=clock, health=health)
         self.publishing = Rounds("relay", self._relay.step, self._organizations, clock=clock, health=health)
         self._senders = [
             Sender(
@@ -66,7 +69,7 @@ class Works:
             for number in range(settings.senders)
         ]
         self.sending = [
-            Rounds(f"sender-{number}", sender.step, self._organizations, clock=clock, health=health)
+            Rounds(f"sender-{number}", partial(self._send, sender), self._organizations, clock=clock, health=health)
             for number, sender in enumerate(self._senders)
         ]
         self._listener = Listener(settings.database, {CAMPAIGNS: self._ring, MESSAGES: self._ring_senders}, health)
@@ -88,6 +91,20 @@ class Works:
             sender.finish()
         self._relay.close()
         self.database.dispose()
+
+    def _plan(self, organization_id: str) -> datetime:
+        is_new = organization_id not in self._planner.looked_at
+        try:
+            return self._planner.step(organization_id)
+        finally:
+            if is_new:
+                self._ring_senders(organization_id)
+
+    def _send(self, sender: Sender, organization_id: str) -> datetime:
+        # After a night without a mailer: a birthday is planned before a promotion can take its day.
+        if organization_id not in self._planner.looked_at:
+            return self._clock() + LONGEST_SLEEP
+        return sender.step(organization_id)
 
     def _ring(self, organization_id: str | None) -> None:
         self.planning.ring(organization_id)

@@ -1,4 +1,4 @@
-"""Automatic campaigns: messages for who entered a segment, and for whose birthday or anniversary has come.
+"""Automatic campaigns that follow a segment: messages for who entered it, and whether the customer is still in it.
 
 A message's key is (campaign, customer, occasion), so planning the same twice, or by two mailers, plans it once.
 """
@@ -7,54 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import (
-    TIMESTAMP,
     ColumnElement,
     Connection,
-    Date,
-    Integer,
-    SelectBase,
+    FromClause,
+    Interval,
     Text,
     and_,
     case,
     cast,
     column,
     exists,
-    extract,
     func,
     literal,
+    not_,
     null,
     select,
-    values,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from shared.database.audience import audience_of
-from shared.database.campaigns import Campaign, Organization, read_campaigns
-from shared.database.facts import local_day, zone
+from shared.database.audience import audience_of, in_any
+from shared.database.campaigns import Campaign, read_campaigns
 from shared.database.tables import campaign, customer, message
 from shared.database.tables.columns import Instant
 from shared.domain import occasions
+from shared.domain.gates import Reason
 
-COLUMNS = (
+COLUMNS: Final = (
     "organization_id",
     "campaign_id",
     "customer_id",
     "occasion",
     "state",
+    "reason",
+    "queued",
     "planned_at",
     "wait_until",
     "expires_at",
 )
-DAY = timedelta(days=1)
-# Later than this nobody wants to hear "happy birthday", however long the mail may wait.
-LONGEST_CATCH_UP = 7
 # What a campaign follows that says nothing else: an edited or newly filled segment is no moment in a customer's life.
-CAUSES = ("event", "time")
+CAUSES: Final = ("event", "time")
+# A sale may overtake its customer's profile, or the profile its consent: they come by different topics and calls.
+STRANGER: Final = timedelta(minutes=10)
+UNASKED: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +69,16 @@ class Entry:
 
 
 def plan_entries(connection: Connection, organization_id: str, entries: Sequence[Entry], now: datetime) -> int:
-    """Messages of the active campaigns that follow these entries; how many are new."""
+    """Messages of the campaigns that follow these entries; how many are new. A paused campaign's wait until it resumes:
+    a campaign may pause itself while the provider is away, and customers come in all the same.
+    """
     followed = read_campaigns(
         connection,
         organization_id,
-        campaign.c.state == "active",
+        campaign.c.state.in_(("active", "paused")),
         campaign.c.trigger["on"].astext == "segment_entered",
         campaign.c.trigger["segment_id"].astext.in_({entry.segment_id for entry in entries}),
+        locked=True,  # who cancels now finds these messages
     )
     return sum(
         _plan_round(connection, wanted, those, now)
@@ -85,43 +87,24 @@ def plan_entries(connection: Connection, organization_id: str, entries: Sequence
     )
 
 
-def plan_calendar(connection: Connection, sender: Organization, wanted: Campaign, now: datetime) -> int:
-    """Messages for the days that have come in each customer's time zone, those of the last days too: a mailer that was
-    down over midnight catches up. How many are new.
-    """
+def left_segment(connection: Connection, wanted: Campaign) -> ColumnElement[Any]:
+    """Whether a message follows an entry into a segment that the customer has left again."""
     trigger = wanted.trigger or {}
-    kind = str(trigger["on"])
-    before = timedelta(days=int(trigger.get("days_before") or 0))
-    look_back = min(LONGEST_CATCH_UP, wanted.expires_after_hours // 24)
-    # Local dates differ from UTC's by at most a day.
-    around = now.astimezone(UTC).date() + before
-    kept = (
-        values(column("day", Integer), column("kept_on", Date), name="kept")
-        .data(occasions.kept_between(around - (look_back + 1) * DAY, around + DAY))
-        .alias()
-    )
-    today = local_day(sender.time_zone, now)
-    due_on: ColumnElement[Any] = cast(kept.c.kept_on - before.days, Date)
-    due_at = func.timezone(zone(sender.time_zone), cast(due_on, TIMESTAMP))
-    since = wanted.activated_at or now
-    rows = (
-        select(
-            *_key(wanted),
-            func.concat(kind, "-", extract("year", kept.c.kept_on)),
-            literal("planned"),
-            literal(now),
-            due_at,
-            due_at + timedelta(hours=wanted.expires_after_hours),
-        )
-        .select_from(customer.join(kept, _day_of_year(kind, sender, kept.c.kept_on) == kept.c.day))
-        .where(
-            customer.c.organization_id == sender.organization_id,
-            due_on.between(cast(today - look_back, Date), today),
-            due_on >= local_day(sender.time_zone, since),
-            *audience_of(connection, wanted),
-        )
-    )
-    return _write(connection, rows)
+    if trigger.get("on") != "segment_entered":
+        return literal(value=False)
+    is_member = in_any(connection, wanted.organization_id, [str(trigger["segment_id"])])
+    return and_(customer.c.customer_id.is_not(None), not_(is_member))
+
+
+def awaited(wanted: Campaign, due: FromClause) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Since when and until when the profile of the customer of a due message may still come; nulls where nothing is to
+    be expected.
+    """
+    if (wanted.trigger or {}).get("on") != "segment_entered":
+        return cast(null(), Instant), cast(null(), Instant)
+    is_stranger = and_(customer.c.email.is_(None), customer.c.name.is_(None), customer.c.phone.is_(None))
+    patience = case((customer.c.consent_at.is_not(None), null()), (is_stranger, STRANGER), else_=UNASKED)
+    return due.c.planned_at, due.c.planned_at + cast(patience, Interval)
 
 
 def _plan_round(connection: Connection, wanted: Campaign, entries: Sequence[Entry], now: datetime) -> int:
@@ -139,20 +122,28 @@ def _plan_round(connection: Connection, wanted: Campaign, entries: Sequence[Entr
     )
     earlier = message.alias()
     due_at = entered.c.at + delay
+    expires_at = due_at + timedelta(hours=wanted.expires_after_hours)
+    # What comes too late is said to be so at once: it must not hold back the next entry by the cool-down.
+    is_late = expires_at <= now
     rows = (
         select(
-            *_key(wanted),
+            literal(wanted.organization_id),
+            literal(wanted.campaign_id),
+            customer.c.customer_id,
             entered.c.occasion,
-            literal("planned"),
+            case((is_late, "skipped"), else_="planned"),
+            case((is_late, str(Reason.EXPIRED)), else_=null()),
+            not_(is_late),
             literal(now),
             due_at,
-            due_at + timedelta(hours=wanted.expires_after_hours),
+            expires_at,
         )
         .select_from(customer.join(entered, customer.c.customer_id == entered.c.customer_id))
         .where(
             customer.c.organization_id == wanted.organization_id,
             *audience_of(connection, wanted),
         )
+        .order_by(customer.c.customer_id)
     )
     if cool_down:
         rows = rows.where(
@@ -164,7 +155,8 @@ def _plan_round(connection: Connection, wanted: Campaign, entries: Sequence[Entr
                 earlier.c.planned_at > entered.c.at - cool_down,
             )
         )
-    return _write(connection, rows)
+    written = upsert(message).from_select(list(COLUMNS), rows).on_conflict_do_nothing().returning(message.c.state)
+    return sum(state == "planned" for state in connection.execute(written).scalars())
 
 
 def _follows(wanted: Campaign, entry: Entry) -> bool:
@@ -184,28 +176,3 @@ def _rounds(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
         else:
             free[entry.customer_id] = entry
     return [list(each.values()) for each in rounds]
-
-
-def _day_of_year(kind: str, sender: Organization, kept_on: ColumnElement[date]) -> ColumnElement[Any]:
-    """The customer's day as month x 100 + day; null where that day has none of its kind yet."""
-    if kind == "birthday":
-        return customer.c.birthday
-    # Who gave no anniversary has it on the day they registered, from the next year on.
-    registered = cast(func.timezone(zone(sender.time_zone), customer.c.registered_at), Date)
-    day = func.coalesce(
-        customer.c.anniversary,
-        cast(extract("month", registered) * 100 + extract("day", registered), Integer),
-    )
-    first_year = case(
-        (customer.c.anniversary.is_not(None), customer.c.anniversary_year), else_=extract("year", registered)
-    )
-    return case((and_(first_year.is_not(None), extract("year", kept_on) <= first_year), null()), else_=day)
-
-
-def _key(wanted: Campaign) -> tuple[ColumnElement[str], ...]:
-    return literal(wanted.organization_id), literal(wanted.campaign_id), customer.c.customer_id
-
-
-def _write(connection: Connection, rows: SelectBase) -> int:
-    statement = upsert(message).from_select(list(COLUMNS), rows).on_conflict_do_nothing()
-    return connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount

@@ -74,7 +74,7 @@ def claim(
     """
     blocks = take_blocks(connection, wanted, now=now, most=most)
     if blocks:
-        due = messages_of(connection, wanted, blocks, now)
+        due = messages_of(connection, sender, wanted, blocks, now)
     else:
         due = queued_messages(connection, sender, wanted, now=now, most=most * SIZE)
         if not due:

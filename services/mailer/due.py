@@ -23,8 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from services.mailer.automations import awaited, left_segment
 from services.mailer.blocks import SIZE, Block
 from services.mailer.campaigns import OPEN, RUNNING
+from services.mailer.celebrations import day_moved
 from shared.database.campaign_coupons import used_up
 from shared.database.campaigns import Campaign, Organization, priority_column
 from shared.database.facts import suppressed
@@ -40,6 +42,8 @@ COLUMNS: Final = (
     message.c.organization_id,
     message.c.customer_id,
     message.c.message_id,
+    message.c.occasion,
+    message.c.planned_at,
     message.c.expires_at,
     message.c.attempts,
 )
@@ -64,10 +68,12 @@ def queued_messages(
         .with_for_update(of=message, skip_locked=True)
         .cte("due")
     )
-    return _with_facts(connection, wanted, due, now)
+    return _with_facts(connection, sender, wanted, due, now)
 
 
-def messages_of(connection: Connection, wanted: Campaign, blocks: Sequence[Block], now: datetime) -> Sequence[Row[Any]]:
+def messages_of(
+    connection: Connection, sender: Organization, wanted: Campaign, blocks: Sequence[Block], now: datetime
+) -> Sequence[Row[Any]]:
     """The messages of these blocks, each with its customer. Whoever removed a block has its messages to themselves."""
     firsts, lasts, times = (list(of) for of in zip(*blocks, strict=True))
     block = (
@@ -92,11 +98,14 @@ def messages_of(connection: Connection, wanted: Campaign, blocks: Sequence[Block
         .lateral("one")
     )
     due = select(one).select_from(block.join(one, true())).cte("due")
-    return _with_facts(connection, wanted, due, now)
+    return _with_facts(connection, sender, wanted, due, now)
 
 
-def _with_facts(connection: Connection, wanted: Campaign, due: CTE, now: datetime) -> Sequence[Row[Any]]:
+def _with_facts(
+    connection: Connection, sender: Organization, wanted: Campaign, due: CTE, now: datetime
+) -> Sequence[Row[Any]]:
     """In the order of their customers, so that no two mailers wait for each other."""
+    planned_at, profile_until = awaited(wanted, due)
     statement = select(
         # These are the person's own; whatever stands below them decides, and `likeness` goes by it.
         customer.c.email,
@@ -116,6 +125,10 @@ def _with_facts(connection: Connection, wanted: Campaign, due: CTE, now: datetim
         suppressed().label("suppressed"),
         used_up(connection, wanted, now).label("coupon_used_up"),
         mail_slot.c.last_on,
+        left_segment(connection, wanted).label("left_segment"),
+        day_moved(sender, wanted, due.c.occasion, now).label("day_moved"),
+        planned_at.label("planned_at"),
+        profile_until.label("profile_until"),
         _rival_at(due, _rivals(connection, wanted)).label("rival_at"),
     ).select_from(
         due.outerjoin(
@@ -174,6 +187,8 @@ def facts_of(row: Row[Any], wanted: Campaign, sender: Organization, now: datetim
         capped=capped(row.last_on, today, row.email_frequency),
         held_out=held_out(wanted.campaign_id, row.customer_id, wanted.holdout_percent),
         coupon_used_up=row.coupon_used_up,
+        left_segment=row.left_segment,
+        day_moved=row.day_moved,
     )
 
 
@@ -186,4 +201,6 @@ def moment_of(row: Row[Any], wanted: Campaign, sender: Organization, now: dateti
         contact_time=row.preferred_contact_time if wanted.respect_contact_time else None,
         quiet=sender.quiet,
         rival_at=row.rival_at,
+        planned_at=row.planned_at,
+        profile_until=row.profile_until,
     )

@@ -10,9 +10,9 @@ from typing import Final
 from sqlalchemy import Connection, Engine, func, select, text, update
 
 from services.mailer.audience import plan_audience
-from services.mailer.automations import plan_calendar
 from services.mailer.blocks import cancel_blocks
 from services.mailer.campaigns import OPEN
+from services.mailer.celebrations import DAYS, plan_celebrations
 from services.mailer.outcomes import give_up
 from services.mailer.rounds import LONGEST_SLEEP
 from shared import metrics
@@ -36,7 +36,9 @@ class Planner:
     def __init__(self, database: Engine, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._calendar: dict[tuple[str, str], tuple[object, ...]] = {}
+        self._celebrated: dict[tuple[str, str], tuple[object, ...]] = {}
+        self.looked_at: set[str] = set()
+        """Organizations whose birthdays and anniversaries are planned up to the present: others must not send yet."""
 
     def step(self, organization_id: str) -> datetime:
         """Plan what the organization's campaigns ask for now; when to come again."""
@@ -52,13 +54,16 @@ class Planner:
                 connection,
                 organization_id,
                 campaign.c.state == "active",
-                campaign.c.trigger["on"].astext.in_(("birthday", "anniversary")),
+                campaign.c.trigger["on"].astext.in_(DAYS),
             )
+        try:
+            for wanted in on_days:
+                self._plan_celebrations(sender, wanted, now)
+        finally:  # one that cannot be planned shall not hold the others' mails
+            self.looked_at.add(organization_id)
         for wanted in one_off:
             if wanted.send_at is None or wanted.send_at <= now:
                 self._plan_audience(sender, wanted, now)
-        for wanted in on_days:
-            self._plan_calendar(sender, wanted, now)
         times = [wanted.send_at for wanted in one_off if wanted.send_at is not None and wanted.send_at > now]
         return min([now + LONGEST_SLEEP, *times])
 
@@ -78,20 +83,24 @@ class Planner:
         told = {f"{state}.{reason}".rstrip("."): count for (state, reason), count in counts.items()}
         log.info("audience.planned", organization_id=sender.organization_id, campaign_id=wanted.campaign_id, **told)
 
-    def _plan_calendar(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
+    def _plan_celebrations(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
         key = (wanted.organization_id, wanted.campaign_id)
         # Between two quarters nothing changes but by an edit, and customers come in at leisure.
         state = (int(now.timestamp()) // QUARTER, wanted.version, wanted.activated_at, wanted.trigger, sender.time_zone)
-        if self._calendar.get(key) == state:
+        if self._celebrated.get(key) == state:
             return
         with self._database.begin() as connection:
-            planned = plan_calendar(connection, sender, wanted, now)
+            planned = plan_celebrations(connection, sender, wanted, now)
+            # Only now, so that a pause need not wait; who cancels after this finds the messages.
+            present = read_campaigns(connection, key[0], campaign.c.campaign_id == key[1], locked=True)
+            if any(each.state == "cancelled" for each in present):
+                self._cancel(connection, sender, now)
             if planned:
                 announce(connection, sender.organization_id)
-        self._calendar[key] = state
+        self._celebrated[key] = state
         if planned:
             metrics.mails.labels("planned", "").inc(planned)
-            log.info("calendar.planned", organization_id=key[0], campaign_id=key[1], messages=planned)
+            log.info("celebrations.planned", organization_id=key[0], campaign_id=key[1], messages=planned)
 
     def _cancel(self, connection: Connection, sender: Organization, now: datetime) -> None:
         cancelled = connection.execute(

@@ -45,9 +45,9 @@ def audience_of(connection: Connection, wanted: Campaign) -> list[ColumnElement[
     given = wanted.audience
     conditions: list[ColumnElement[bool]] = []
     if included := given.get("include_segments"):
-        conditions.append(_in_any(connection, wanted.organization_id, included))
+        conditions.append(in_any(connection, wanted.organization_id, included))
     if excluded := given.get("exclude_segments"):
-        conditions.append(not_(_in_any(connection, wanted.organization_id, excluded)))
+        conditions.append(not_(in_any(connection, wanted.organization_id, excluded)))
     if (least := given.get("minimum_spent")) is not None:
         conditions.append(customer.c.total_spent >= least)
     if (least := given.get("minimum_visits")) is not None:
@@ -57,7 +57,8 @@ def audience_of(connection: Connection, wanted: Campaign) -> list[ColumnElement[
     return conditions or [true()]
 
 
-def _in_any(connection: Connection, organization_id: str, segments: Iterable[str]) -> ColumnElement[bool]:
+def in_any(connection: Connection, organization_id: str, segments: Iterable[str]) -> ColumnElement[bool]:
+    """Whether the customer is in any of the segments."""
     slots = connection.execute(
         select(segment.c.slot).where(
             segment.c.organization_id == organization_id,

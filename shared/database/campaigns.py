@@ -100,13 +100,19 @@ def read_organization(connection: Connection, organization_id: str) -> Organizat
     )
 
 
-def read_campaigns(connection: Connection, organization_id: str, *conditions: ColumnElement[bool]) -> list[Campaign]:
-    """Those that fulfil the conditions, the most urgent first."""
+def read_campaigns(
+    connection: Connection, organization_id: str, *conditions: ColumnElement[bool], locked: bool = False
+) -> list[Campaign]:
+    """Those that fulfil the conditions, the most urgent first. `locked`: none of them changes before the transaction
+    ends.
+    """
     statement = (
         select(campaign, priority_column().label("rank"))
         .where(campaign.c.organization_id == organization_id, *conditions)
         .order_by("rank", campaign.c.campaign_id)
     )
+    if locked:
+        statement = statement.with_for_update(read=True)
     return [_campaign(row) for row in connection.execute(statement)]
 
 

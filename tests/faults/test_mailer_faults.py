@@ -20,7 +20,17 @@ from shared.domain.events import MailSent, SegmentEntered, decode, kafka_key
 from shared.kafka import Topic, create_topics, producer
 from shared.settings import MailerSettings
 from tests import mailing
-from tests.mailing import ORGANIZATION, Sandbox, add_campaign, add_people, campaign_state, organize, person, states
+from tests.mailing import (
+    ORGANIZATION,
+    Sandbox,
+    add_campaign,
+    add_people,
+    add_segment,
+    campaign_state,
+    organize,
+    person,
+    states,
+)
 from tests.stack import eventually
 
 pytestmark = pytest.mark.faults
@@ -142,7 +152,8 @@ def test_a_segment_entry_becomes_a_mail_though_the_mailer_is_killed_and_the_data
 ) -> None:
     with store.begin() as connection:
         organize(connection)
-        add_people(connection, *[person(f"c{n}") for n in range(300)])
+        add_segment(connection, "new", 0)
+        add_people(connection, *[person(f"c{n}", memberships=b"\x01") for n in range(300)])
         add_campaign(
             connection,
             "welcome",
