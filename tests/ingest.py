@@ -17,11 +17,12 @@ import uvicorn
 from fastapi import FastAPI
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
-from sqlalchemy import Engine, NullPool, insert
+from sqlalchemy import Engine, NullPool, insert, select
 
 from services.ingest.app import create_app
+from shared.clock import Clock
 from shared.database.engine import engine
-from shared.database.tables import organization
+from shared.database.tables import mail_news, organization
 from shared.kafka import Topic
 from shared.keys import Role, create_key
 from shared.settings import IngestSettings
@@ -78,6 +79,15 @@ class Service:
         with self.engine.begin() as connection:
             return create_key(connection, organization_id, role, "test")[1]
 
+    def told(self, topic: Topic = Topic.MAIL) -> list[dict[str, Any]]:
+        """The events of a topic, once all that was kept for it is published."""
+        eventually(self._nothing_kept)
+        return [msgspec.json.decode(value) for _, value in self.held(topic)]
+
+    def _nothing_kept(self) -> bool:
+        with self.engine.connect() as connection:
+            return connection.execute(select(mail_news.c.event_id)).first() is None
+
     def held(self, *topics: Topic) -> list[tuple[bytes, bytes]]:
         """Keys and values of all that Kafka holds now."""
         return consume(self.settings, *(topics or tuple(Topic)))
@@ -116,13 +126,13 @@ def organize(database: Engine, organization_id: str = "demo", currency: str = "I
 
 
 @contextmanager
-def running(settings: IngestSettings, *, ready: bool = True) -> Iterator[Service]:
+def running(settings: IngestSettings, *, ready: bool = True, clock: Clock = lambda: NOW) -> Iterator[Service]:
     """Serve in a thread of this process, with the organization `demo` and a terminal's key."""
     database = engine(settings.database, poolclass=NullPool)
     organize(database)
     with database.begin() as connection:
         token = create_key(connection, "demo", "terminal", "till")[1]
-    app = create_app(settings, clock=lambda: NOW)
+    app = create_app(settings, clock=clock)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, loop="uvloop"))
         thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[listener]),))

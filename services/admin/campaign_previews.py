@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, select
 
@@ -68,7 +69,8 @@ def preview(
 ) -> Preview:
     """Raises NotFoundError for a campaign or a customer that does not exist."""
     sender, wanted = read(connection, organization_id, campaign_id)
-    content = compiled(wanted.wording(sender, sender.sender_email or "preview@example.com"))
+    wording = wanted.wording(sender, sender.sender_email or "preview@example.com")
+    content = compiled(msgspec.structs.replace(wording, tracked=False))
     person = read_person(connection, organization_id, customer_id)
     values = values_as(connection, content, person, wanted, sender, now=now)
     filled = content.filled(values | {"unsubscribe_url": NOWHERE, "preferences_url": NOWHERE})

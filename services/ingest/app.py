@@ -10,11 +10,12 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from services.ingest.currencies import Currencies
+from services.ingest.news import News
 from services.ingest.parts import Parts
 from services.ingest.publisher import Publisher
 from services.ingest.rate_limit import RateLimit
 from services.ingest.resend_webhook import check_secret
-from services.ingest.routes import coupons, events, front, preferences, unsubscribe, webhooks
+from services.ingest.routes import coupons, events, front, preferences, tracking, unsubscribe, webhooks
 from services.ingest.till.booking import book, quote
 from services.ingest.till.desk import Desk
 from services.ingest.till.redeemed import Redeemed
@@ -47,6 +48,7 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
         quotes=Desk("quotes", settings.database, lambda at, asked: quote(at, asked, clock())),
         bookings=Desk("bookings", settings.database, lambda at, asked: book(at, asked, clock(), hold_for), lanes=1),
         redeemed=Redeemed(database, publisher),
+        news=News(database, publisher, clock),
     )
 
     @asynccontextmanager
@@ -55,7 +57,9 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
         parts.quotes.start()
         parts.bookings.start()
         parts.redeemed.start()
+        parts.news.start()
         yield
+        await parts.news.stop()
         await parts.redeemed.stop()
         await asyncio.to_thread(parts.bookings.stop)
         await asyncio.to_thread(parts.quotes.stop)
@@ -66,6 +70,6 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
     app = FastAPI(title="Regulars ingest", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
     app.state.parts = parts
     web.install(app, parts.publisher.why_not_ready, settings.max_body_bytes)
-    for module in (events, coupons, webhooks, unsubscribe, preferences, front):
+    for module in (events, coupons, webhooks, tracking, unsubscribe, preferences, front):
         app.include_router(module.router)
     return app

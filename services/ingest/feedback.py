@@ -8,18 +8,19 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, case, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Column, ColumnElement, Connection, case, func, literal, null, select, update
 
 from services.ingest.publisher import Record
-from shared.database.tables import customer, message, suppression
+from shared.database.suppressions import Suppressed, suppress
+from shared.database.tables import customer, message
 from shared.domain.events import decode, kafka_key, topic_of
 
 Kind = Literal["delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"]
 
 # A message's state only moves to the right, however late the news of an earlier one arrives. It may be here before the
-# mailer has written down that the mail went.
-STATES: Final = ("planned", "claimed", "sent", "failed", "delivered", "bounced", "complained")
+# mailer has written down that the mail went; and a call without an answer may be given up, and have sent it all the same.
+STATES: Final = ("planned", "skipped", "claimed", "sent", "failed", "delivered", "bounced", "complained")
+ERASED: Final = "erased:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Feedback:
 
 
 class Mail(NamedTuple):
-    """The mail that a piece of news is about; `at` is when it happened first, `email` None once it was erased."""
+    """The mail that a piece of news is about; `at` is when it happened first, `email` None when none is known."""
 
     organization_id: str
     message_id: str
@@ -44,41 +45,88 @@ class Mail(NamedTuple):
     email: str | None
     at: datetime
 
+    @property
+    def erased(self) -> bool:
+        """Whether its customer was: then nothing may be told of them any more."""
+        return self.customer_id.startswith(ERASED)
+
 
 def record(connection: Connection, organization_id: str, message_id: UUID, news: Feedback) -> Mail | None:
     """Note it on the message, and suppress the address where that follows. None for a message we do not know."""
-    column = message.c["machine_opened_at" if news.kind == "opened" and news.machine else f"{news.kind}_at"]
+    column = _column(news)
     changes: dict[str, Any] = {
-        # The earliest wins; LEAST passes over null.
-        column.name: func.least(column, news.at),
         "sent_at": func.coalesce(message.c.sent_at, news.at),
         "provider_id": func.coalesce(message.c.provider_id, news.email_id),
         "updated_at": func.now(),
     }
+    if column is not None:
+        # The earliest wins; LEAST passes over null.
+        changes[column.name] = func.least(column, news.at)
     if news.kind in STATES:
-        earlier = STATES[: STATES.index(news.kind)]
-        changes["state"] = case((message.c.state.in_(earlier), news.kind), else_=message.c.state)
-    address = (
-        select(customer.c.email)
-        .where(customer.c.organization_id == message.c.organization_id, customer.c.customer_id == message.c.customer_id)
-        .scalar_subquery()
-    )
+        moves = message.c.state.in_(STATES[: STATES.index(news.kind)])
+        changes["state"] = case((moves, news.kind), else_=message.c.state)
+        changes["reason"] = case((moves, null()), else_=message.c.reason)
     statement = (
         update(message)
         .where(message.c.organization_id == organization_id, message.c.message_id == message_id)
         .values(changes)
-        .returning(message.c.campaign_id, message.c.customer_id, func.coalesce(message.c.email, address), column)
+        .returning(
+            message.c.campaign_id,
+            message.c.customer_id,
+            func.coalesce(message.c.email, _present_address()).label("email"),
+            literal(news.at) if column is None else column,
+        )
     )
     row = connection.execute(statement).first()
     if row is None:
         return None
     mail = Mail(organization_id, str(message_id), *row)
     if news.suppress is not None and mail.email:
-        suppressing = insert(suppression).values(
-            organization_id=organization_id, email=mail.email.lower(), reason=news.suppress, at=news.at
-        )
-        connection.execute(suppressing.on_conflict_do_nothing())
+        suppress(connection, organization_id, [Suppressed(mail.email, news.suppress, news.at)])
     return mail
+
+
+def is_known(connection: Connection, organization_id: str, message_id: UUID) -> bool:
+    """Whether there is such a mail."""
+    wanted = select(message.c.message_id).where(
+        message.c.organization_id == organization_id, message.c.message_id == message_id
+    )
+    return connection.execute(wanted).first() is not None
+
+
+def consents_since(connection: Connection, mail: Mail) -> bool:
+    """Whether its customer has consented since what the news tells."""
+    wanted = select(customer.c.customer_id).where(
+        customer.c.organization_id == mail.organization_id,
+        customer.c.customer_id == mail.customer_id,
+        customer.c.marketing_consent,
+        customer.c.consent_at > mail.at,
+    )
+    return connection.execute(wanted).first() is not None
+
+
+def went_at(connection: Connection, organization_id: str, message_id: UUID) -> datetime | None:
+    """When a mail was delivered, else sent, as far as is known."""
+    wanted = select(func.coalesce(message.c.delivered_at, message.c.sent_at)).where(
+        message.c.organization_id == organization_id, message.c.message_id == message_id
+    )
+    return connection.execute(wanted).scalar()
+
+
+def _column(news: Feedback) -> Column[Any] | None:
+    """Where it is noted; a machine's clicks have a table of their own."""
+    if news.machine:
+        return message.c.machine_opened_at if news.kind == "opened" else None
+    return message.c[f"{news.kind}_at"]
+
+
+def _present_address() -> ColumnElement[str | None]:
+    # News may be here before the mailer has written down where the mail went.
+    return (
+        select(customer.c.email)
+        .where(customer.c.organization_id == message.c.organization_id, customer.c.customer_id == message.c.customer_id)
+        .scalar_subquery()
+    )
 
 
 def mail_event(mail: Mail, news: Feedback, event_id: str) -> Record:
@@ -94,7 +142,8 @@ def mail_event(mail: Mail, news: Feedback, event_id: str) -> Record:
     if news.kind in ("opened", "clicked"):
         data["machine"] = news.machine
     if news.kind == "clicked":
-        data["link"] = news.link or ""
+        # A provider may tell of a click without its link, or with what no event may hold.
+        data["link"] = "".join(filter(str.isprintable, news.link or "")) or "unknown"
     return event_record(mail.organization_id, f"mail.{news.kind}", event_id, news.at, data)
 
 

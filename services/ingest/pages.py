@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -26,6 +26,6 @@ def broken() -> HTMLResponse:
     return show("broken", HTTPStatus.NOT_FOUND)
 
 
-def later(button: str) -> HTMLResponse:
+def later(button: str, method: Literal["get", "post"] = "post") -> HTMLResponse:
     """For what could not be finished now; `button` is what to press again."""
-    return show("later", HTTPStatus.SERVICE_UNAVAILABLE, button=button)
+    return show("later", HTTPStatus.SERVICE_UNAVAILABLE, button=button, method=method)

@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine
 
 from services.ingest.currencies import Currencies
+from services.ingest.news import News
 from services.ingest.publisher import Publisher
 from services.ingest.rate_limit import RateLimit
 from services.ingest.till.asked import Answer, Question, Wanted
@@ -42,6 +43,7 @@ class Parts:
     quotes: Desk[Wanted, Offer | Refused]
     bookings: Desk[Question, Answer]
     redeemed: Redeemed
+    news: News
 
 
 def parts_of(request: Request) -> Parts:

@@ -12,6 +12,7 @@ from uuid import UUID
 from resend import Webhooks
 
 from services.ingest.feedback import Feedback, Kind
+from shared.domain.machines import Fetch, gives_itself_away
 from shared.errors import InvalidError, SetupError
 
 KINDS: Final[dict[str, Kind]] = {
@@ -22,8 +23,6 @@ KINDS: Final[dict[str, Kind]] = {
     "email.complained": "complained",
 }
 LONGEST_LINK: Final = 8_000
-# Fetches by machines, by what their makers say of themselves: Apple's privacy proxy names no browser at all.
-_MACHINES: Final = ("bot", "crawler", "spider", "scanner", "preview", "barracuda", "mimecast", "proofpoint", "python-")
 
 
 class Webhook(NamedTuple):
@@ -80,7 +79,7 @@ def read(payload: Mapping[str, Any], webhook_id: str, now: datetime) -> Webhook 
         _instant(detail.get("timestamp") or payload.get("created_at"), now),
         str(data["email_id"]) if data.get("email_id") else None,
         _reason_to_suppress(kind, detail),
-        _by_machine(str(detail.get("userAgent", ""))),
+        _by_machine(detail),
         str(detail["link"])[:LONGEST_LINK] if detail.get("link") else None,
     )
     return Webhook(webhook_id, organization_id, message_id, news)
@@ -113,6 +112,7 @@ def _reason_to_suppress(kind: Kind, detail: Mapping[str, Any]) -> Any:
     return "bounce" if kind == "bounced" and detail.get("type") == "Permanent" else None
 
 
-def _by_machine(user_agent: str) -> bool:
-    said = user_agent.lower()
-    return said == "mozilla/5.0" or any(word in said for word in _MACHINES)
+def _by_machine(detail: Mapping[str, Any]) -> bool:
+    """By the user agent alone, where Resend tells it: when the mail was delivered, another clock says."""
+    user_agent = detail.get("userAgent")
+    return isinstance(user_agent, str) and gives_itself_away(Fetch(user_agent))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.mailer.provider import Mail
-from shared.domain.links import sign_link
+from shared.domain.links import sign_links
 from shared.mail.content import Content
 
 
@@ -18,10 +18,17 @@ class Writer:
         self, content: Content, organization_id: str, message_id: str, email: str, variables: dict[str, str]
     ) -> Mail:
         """The finished mail. The same arguments always give the same bytes."""
-        token = sign_link(self._secret, "unsubscribe", organization_id, message_id)
-        unsubscribe = f"{self._public_url}/u/{token}"
-        # One page serves both so far: the only choice that it offers is to leave.
-        values = {**variables, "unsubscribe_url": unsubscribe, "preferences_url": unsubscribe}
+        leave, prefer, track = sign_links(
+            self._secret, organization_id, message_id, "unsubscribe", "preferences", "track"
+        )
+        unsubscribe = f"{self._public_url}/u/{leave}"
+        values = {
+            **variables,
+            "unsubscribe_url": unsubscribe,
+            "preferences_url": f"{self._public_url}/p/{prefer}",
+            "click_url": f"{self._public_url}/c/{track}",
+            "open_url": f"{self._public_url}/o/{track}",
+        }
         filled = content.filled(values)
         return Mail(
             sender=content.sender,

@@ -168,7 +168,7 @@ def _test(
     if not found:
         raise CannotBeWritten("The campaign was deleted.")
     wording = found[0].wording(sender, email)
-    content = compiled(msgspec.structs.replace(wording, subject=f"[Test] {wording.subject}"))
+    content = compiled(msgspec.structs.replace(wording, subject=f"[Test] {wording.subject}", tracked=False))
     person = read_person(connection, row.organization_id, row.customer_id)
     return content, values_as(connection, content, person, found[0], sender, now=now)
 

@@ -85,6 +85,11 @@ FORGET_MAIL = """
 UPDATE message SET customer_id = 'erased:' || message_id, email = NULL, queued = state IN ('planned', 'waiting')
 WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
 """
+FORGET_CLICKS = """
+DELETE FROM mail_click c USING message m
+WHERE m.organization_id = %(organization_id)s AND m.customer_id = %(root)s
+  AND c.organization_id = m.organization_id AND c.message_id = m.message_id
+"""
 FORGET_DIRECT_MAIL = "DELETE FROM direct_mail WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 FORGET_MAIL_DAYS = "DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
 FORGET_LISTS = "DELETE FROM static_member WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
@@ -199,6 +204,7 @@ def _erase(connection: Connection, organization_id: str, ids: set[str], root: st
         connection.execute(NOTE_ERASURE, [organization_id, digest(organization_id, name), at])
     known = {"organization_id": organization_id, "root": root, "at": at}
     forgetting = (
+        FORGET_CLICKS,
         FORGET_MAIL,
         FORGET_DIRECT_MAIL,
         FORGET_MAIL_DAYS,

@@ -24,6 +24,7 @@ ORDER BY whose.organization_id, whose.customer_id, l.occurred_at, l.source, l.ev
 EMPTY: dict[str, Any] = {
     "name": None,
     "email": None,
+    "email_at": None,
     "email_verified": False,
     "email_verified_at": None,
     "phone": None,
@@ -68,6 +69,8 @@ def fold_profile(changes: Iterable[Change]) -> dict[str, Any]:
             continue
         if "email" in data and is_another(profile["email"], data["email"]):
             profile["email_verified"], profile["email_verified_at"] = False, None
+        if "email" in data and is_another(data["email"], profile["email"]):
+            profile["email_at"] = at
         profile |= {name: data[name] for name in AS_GIVEN if name in data}
         for name in ("birthday", "anniversary"):
             if name in data:

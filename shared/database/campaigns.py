@@ -26,6 +26,7 @@ class Organization:
     sender_email: str
     postal_address: str
     quiet: Quiet | None
+    tracks_mail: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Campaign:
             preview_text=self.preview_text,
             body=self.body,
             body_format=self.body_format,
+            tracked=sender.tracks_mail,
         )
 
 
@@ -97,6 +99,7 @@ def read_organization(connection: Connection, organization_id: str) -> Organizat
         row.sender_email,
         row.postal_address,
         quiet,
+        row.tracks_mail,
     )
 
 

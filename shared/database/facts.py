@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, FromClause, and_, cast, exists, func, literal
+from sqlalchemy import ColumnElement, Date, FromClause, and_, cast, exists, func, literal, true
 
 from shared.database.tables import customer, mail_slot, suppression
 from shared.domain.gates import capped_column, held_out_column
@@ -22,10 +22,18 @@ def zone(organization_zone: str) -> ColumnElement[str]:
 
 
 def suppressed() -> ColumnElement[bool]:
-    """Whether the customer's address bounced, complained or unsubscribed."""
+    """Whether the customer's address bounced, complained, was imported as suppressed, or unsubscribed and has not
+    consented anew since.
+    """
+    consents_anew = and_(
+        suppression.c.reason == "unsubscribe",
+        customer.c.marketing_consent,
+        customer.c.consent_at > suppression.c.at,
+    )
     return exists().where(
         suppression.c.organization_id == customer.c.organization_id,
         suppression.c.email == func.lower(customer.c.email),
+        consents_anew.is_not(true()),
     )
 
 

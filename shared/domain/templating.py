@@ -29,7 +29,8 @@ VARIABLES: Final[dict[str, str]] = {
     "preferences_url": "where the customer chooses how often and when",
 }
 COUPON_VARIABLES: Final = frozenset({"coupon_code", "discount_value", "coupon_expiry"})
-LINK_VARIABLES: Final = frozenset({"unsubscribe_url", "preferences_url"})
+LINK_VARIABLES: Final = frozenset({"unsubscribe_url", "preferences_url", "click_url", "open_url"})
+"""Signed for each mail. The last two are no variables of a marketer's: shared/mail/tracking.py puts them in."""
 
 # Rules of a style sheet stand in braces too, but never without a colon.
 _SLOT = re.compile(r"\{([^{}:;|\r\n]{1,80})(?:\|([^{}\r\n]{0,200}))?\}")

@@ -28,6 +28,7 @@ from shared.domain.templating import (
 )
 from shared.mail.markup import cleaned, inlined
 from shared.mail.plain_text import plain_text
+from shared.mail.tracking import tracked
 
 _ALONE_LINK = re.compile(r"<p><strong><a ([^<>]*)>((?:(?!</?a\b).)*)</a></strong></p>")
 
@@ -42,6 +43,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     preview_text: str
     body: str
     body_format: str
+    tracked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     subject: Parts
     html: Parts
     text: Parts
+    links: list[str] = []  # where its links lead, by number
 
     @property
     def variables(self) -> frozenset[str]:
@@ -100,6 +103,9 @@ def compiled(wording: Wording) -> Content:
         unsubscribe_url=unsubscribe,
         preferences_url=preferences,
     )
+    links: list[str] = []
+    if wording.tracked:
+        html, slots, links = tracked(html, slots)
     footer = [wording.organization_name, *address, "", f"Unsubscribe: {unsubscribe}", f"Preferences: {preferences}"]
     text = "\n".join([plain_text(body_html), "", "--", *footer, ""])
     return Content(
@@ -107,6 +113,7 @@ def compiled(wording: Wording) -> Content:
         subject=compile_text(wording.subject),
         html=compile_html(inlined(html), slots),
         text=compile_masked_text(text, slots),
+        links=links,
     )
 
 

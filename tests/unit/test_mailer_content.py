@@ -14,6 +14,7 @@ from shared.mail.content import Wording, compiled, from_json
 from shared.mail.plain_text import plain_text
 
 WRITER = Writer("s3cret", "https://r.example/")
+MESSAGE = "0b9d9c1e-0000-4000-8000-000000000001"
 WORDING = Wording(
     sender="Acme <hello@acme.example>",
     organization_name="Acme & Sons",
@@ -27,13 +28,13 @@ WORDING = Wording(
 
 
 def written(wording: Wording = WORDING, **variables: str) -> Mail:
-    return WRITER.mail(compiled(wording), "acme", "m-1", "a@example.com", variables)
+    return WRITER.mail(compiled(wording), "acme", MESSAGE, "a@example.com", variables)
 
 
 def test_the_same_content_and_values_give_the_same_bytes_after_a_round_through_the_database() -> None:
     stored = from_json(msgspec.json.encode(compiled(WORDING).as_json()).decode())
     variables = {"first_name": "Zoë", "customer_name": "Zoë B"}
-    assert WRITER.mail(stored, "acme", "m-1", "a@example.com", variables) == written(**variables)
+    assert WRITER.mail(stored, "acme", MESSAGE, "a@example.com", variables) == written(**variables)
     assert stored.content_id == compiled(WORDING).content_id
 
 

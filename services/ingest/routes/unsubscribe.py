@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -10,14 +11,14 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
-from services.ingest import pages
-from services.ingest.feedback import Feedback, Mail, event_record, mail_event, record
+from services.ingest import news, pages
+from services.ingest.feedback import Feedback, Mail, consents_since, event_record, mail_event, record
 from services.ingest.parts import Parts, parts_of
 from services.ingest.publisher import Record
 from shared.database.away import AWAY
 from shared.database.tables import organization
 from shared.domain.links import read_link
-from shared.errors import InvalidError, TransientError
+from shared.errors import InvalidError
 from shared.logging import logger
 
 PURPOSE: Final = "unsubscribe"
@@ -48,16 +49,14 @@ async def unsubscribe(request: Request, token: str) -> HTMLResponse:
     parts = parts_of(request)
     try:
         organization_id, message_id = _read(parts, token)
-        news = Feedback("unsubscribed", parts.clock(), suppress="unsubscribe")
-        mail, name = await run_in_threadpool(_record, parts, organization_id, UUID(message_id), news)
-        if mail is not None and mail.email:
-            await parts.publisher.publish(_events(mail, name))
-    except (InvalidError, ValueError):
+        told = Feedback("unsubscribed", parts.clock(), suppress="unsubscribe")
+        name = await run_in_threadpool(_record, parts, organization_id, UUID(message_id), told)
+    except InvalidError:
         return pages.broken()
-    except (*AWAY, TransientError) as error:
-        # Where only Kafka is away the address is suppressed already; the ledger learns of it at the next press.
+    except AWAY as error:
         log.warning("unsubscribe.unfinished", error=str(error).partition("\n")[0])
         return pages.later(BUTTON)
+    parts.news.wake()
     return pages.show("unsubscribed", organization=name)
 
 
@@ -71,23 +70,32 @@ def _name_of(parts: Parts, organization_id: str) -> str:
         return connection.execute(wanted).scalar() or "this shop"
 
 
-def _record(parts: Parts, organization_id: str, message_id: UUID, news: Feedback) -> tuple[Mail | None, str]:
+def _record(parts: Parts, organization_id: str, message_id: UUID, told: Feedback) -> str:
+    """The organization's name. The events wait for Kafka, if need be: mail programs press a button once."""
+    name = _name_of(parts, organization_id)
     with parts.engine.begin() as connection:
-        mail = record(connection, organization_id, message_id, news)
-    return mail, _name_of(parts, organization_id)
+        mail = record(connection, organization_id, message_id, told)
+        if mail is not None and not mail.erased:
+            again = told.at if consents_since(connection, mail) else None
+            news.keep(connection, organization_id, left(mail, WHERE, WORDING.format(organization=name), again))
+    return name
 
 
-def _events(mail: Mail, organization_name: str) -> list[Record]:
-    """The news, and the withdrawn consent for the ledger; told at the instant of the first time, however often."""
-    news = Feedback("unsubscribed", mail.at)
-    consent = {
+def left(mail: Mail, where: str, wording: str, again: datetime | None = None) -> dict[str, Record]:
+    """The events of leaving, by id: the news, and the withdrawn consent for the ledger; told at the instant of the
+    first time, however often. `again` is when it was done once more after a new consent.
+    """
+    data = {
         "organization_id": mail.organization_id,
         "customer_id": mail.customer_id,
         "marketing_consent": False,
-        "where": WHERE,
-        "wording": WORDING.format(organization=organization_name),
+        "where": where,
+        "wording": wording,
     }
-    return [
-        mail_event(mail, news, f"{mail.message_id}:unsubscribed"),
-        event_record(mail.organization_id, "customer.consent_changed", f"{mail.message_id}:consent", mail.at, consent),
-    ]
+    told, consent = f"{mail.message_id}:unsubscribed", f"{mail.message_id}:consent"
+    if again is not None:
+        consent += f":{again.isoformat()}"
+    return {
+        told: mail_event(mail, Feedback("unsubscribed", mail.at), told),
+        consent: event_record(mail.organization_id, "customer.consent_changed", consent, again or mail.at, data),
+    }

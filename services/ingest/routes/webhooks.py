@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from fastapi import APIRouter, Request
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from services.ingest.feedback import Mail, mail_event, record
+from services.ingest import clicks, news
+from services.ingest.feedback import is_known, mail_event, record
 from services.ingest.parts import Parts, parts_of
 from services.ingest.resend_webhook import Webhook, read, verify
+from shared.domain.links import read_link
+from shared.domain.machines import Click
 from shared.errors import InvalidError
 from shared.logging import logger
 from shared.problems import Problem, described
@@ -20,7 +26,7 @@ log = logger(__name__)
 async def resend(request: Request) -> dict[str, str]:
     """Verify, record, publish as `mail.*`. Repeated and disordered webhooks change nothing twice.
 
-    503 while the database or Kafka is away: Resend delivers again.
+    503 while the database is away: Resend delivers again. While Kafka is away the news is kept.
     """
     parts = parts_of(request)
     try:
@@ -30,14 +36,40 @@ async def resend(request: Request) -> dict[str, str]:
     webhook = read(payload, request.headers["svix-id"], parts.clock())
     if webhook is None:
         return {"status": "ignored"}
-    mail = await run_in_threadpool(_record, parts, webhook)
-    if mail is None:
+    if not await run_in_threadpool(_record, parts, webhook):
         log.warning("webhook.unknown_mail", webhook_id=webhook.webhook_id, kind=webhook.news.kind)
         return {"status": "unknown mail"}
-    await parts.publisher.publish([mail_event(mail, webhook.news, f"svix:{webhook.webhook_id}")])
+    parts.news.wake()
     return {"status": "recorded"}
 
 
-def _record(parts: Parts, webhook: Webhook) -> Mail | None:
+def _record(parts: Parts, webhook: Webhook) -> bool:
+    """Whether it is about a mail that we know."""
+    organization_id, message_id, told = webhook.organization_id, webhook.message_id, webhook.news
     with parts.engine.begin() as connection:
-        return record(connection, webhook.organization_id, webhook.message_id, webhook.news)
+        if told.kind == "clicked" and told.link:
+            if not is_known(connection, organization_id, message_id):
+                return False
+            # Understood later, beside the other clicks of the mail.
+            link = _own(parts, connection, told.link) or told.link
+            clicks.note(connection, organization_id, message_id, Click(link, told.at, told.machine))
+            return True
+        mail = record(connection, organization_id, message_id, told)
+        if mail is not None and not mail.erased:
+            event_id = f"svix:{webhook.webhook_id}"
+            news.keep(connection, organization_id, {event_id: mail_event(mail, told, event_id)})
+        return mail is not None
+
+
+def _own(parts: Parts, connection: Connection, link: str) -> str | None:
+    """Where a tracked link of ours leads, which the provider tracked once more."""
+    own = parts.settings.public_url.rstrip("/") + "/c/"
+    token, _, number = link.removeprefix(own).partition("/")
+    if not link.startswith(own) or not number.isdecimal():
+        return None
+    try:
+        organization_id, message_id = read_link(parts.settings.secret.get_secret_value(), "track", token)
+    except InvalidError:
+        return None
+    found = clicks.target(connection, organization_id, UUID(message_id), int(number))
+    return found and found.link

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-import psycopg
 from sqlalchemy import Engine, Row, text
 
+from services.ingest.background import Background
 from services.ingest.publisher import Publisher, Record
-from shared.database.away import AWAY
 from shared.domain.events import decode, kafka_key, topic_of
-from shared.errors import TransientError
-from shared.logging import logger
 
 MOST: Final = 1_000
-PAUSE_SECONDS: Final = 1.0  # until what another process left behind is looked for
 ORGANIZATIONS = text("SELECT organization_id FROM organization ORDER BY organization_id")
 UNPUBLISHED = text("""
 SELECT organization_id, code, sale_id, customer_id, store_id, terminal_id, discount, redeemed_at
@@ -35,7 +30,6 @@ USING unnest(CAST(:organizations AS text[]), CAST(:codes AS text[]), CAST(:sales
     AS p (organization_id, code, sale_id)
 WHERE o.organization_id = p.organization_id AND o.code = p.code AND o.sale_id = p.sale_id
 """)
-log = logger(__name__)
 
 
 class Redeemed:
@@ -44,24 +38,19 @@ class Redeemed:
     def __init__(self, engine: Engine, publisher: Publisher) -> None:
         self._engine = engine
         self._publisher = publisher
-        self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._background = Background("redemptions", self.publish_all)
 
     def start(self) -> None:
         """Begin, on the running loop."""
-        self._task = asyncio.create_task(self._run())
+        self._background.start()
 
     async def stop(self) -> None:
         """Publish no more; what is left is published at the next start."""
-        self._stopping = True
-        self._woken.set()
-        if self._task is not None:
-            await self._task  # never cancelled: its thread may be at work in the database
+        await self._background.stop()
 
     def wake(self) -> None:
         """Something was committed."""
-        self._woken.set()
+        self._background.wake()
 
     async def publish_all(self) -> int:
         """How many were published. Raises TransientError, and what AWAY holds."""
@@ -73,19 +62,6 @@ class Redeemed:
             if len(rows) < MOST:
                 break
         return published
-
-    async def _run(self) -> None:
-        pause = PAUSE_SECONDS
-        while not self._stopping:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), pause)
-            self._woken.clear()
-            try:
-                await self.publish_all()
-                pause = PAUSE_SECONDS
-            except (TransientError, psycopg.Error, *AWAY) as error:
-                log.warning("redemptions.waiting", why=str(error).partition("\n")[0])
-                pause = 2 * PAUSE_SECONDS
 
     def _unpublished(self) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:

@@ -42,6 +42,7 @@ customer = Table(
     # Profile: fold of the customer's events, newest time first for each field.
     Column("name", Text),
     Column("email", Text),
+    Column("email_at", Instant, comment="since when it is this address"),
     required("email_verified", Boolean, server_default="false"),
     Column("email_verified_at", Instant),
     Column("phone", Text),
@@ -59,6 +60,12 @@ customer = Table(
     Column("time_zone", Text),
     Column("locale", Text),
     Index("customer_email_idx", "organization_id", text("lower(email)")),
+    Index(
+        "customer_unverified_idx",
+        "organization_id",
+        "email_at",
+        postgresql_where=text("email IS NOT NULL AND NOT email_verified"),
+    ),
 )
 
 flip = Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, LargeBinary, Table, Text, Time, func
+from sqlalchemy import BigInteger, Boolean, Column, Identity, LargeBinary, Table, Text, Time, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
@@ -19,6 +19,12 @@ organization = Table(
     required("postal_address", Text, server_default=""),
     Column("quiet_from", Time, comment="no marketing mail from this local time of day"),
     Column("quiet_until", Time, comment="until this one"),
+    required(
+        "tracks_mail", Boolean, server_default="true", comment="mails tell when they are opened and left by a link"
+    ),
+    Column(
+        "verifies_since", Instant, comment="addresses that came since then get a verification mail; null: none does"
+    ),
     required("created_at", Instant, server_default=func.now()),
     required("updated_at", Instant, server_default=func.now()),
 )
