@@ -39,6 +39,8 @@ class Organization(BaseModel):
     postal_address: str
     quiet_from: time | None = Field(description="No marketing mail from this local time of day")
     quiet_until: time | None = Field(description="until this one.")
+    tracks_mail: bool = Field(description="Mails tell when they are opened and left by a link.")
+    verify_addresses: bool = Field(description="A new address gets a mail to confirm it by itself.")
     created_at: Instant
     updated_at: Instant
 
@@ -55,6 +57,8 @@ class OrganizationChange(BaseModel):
     postal_address: Lines | None = None
     quiet_from: time | None = None
     quiet_until: time | None = None
+    tracks_mail: bool | None = None
+    verify_addresses: bool | None = None
 
     @model_validator(mode="after")
     def nulls_and_quiet_hours_make_sense(self) -> Self:
@@ -150,7 +154,7 @@ def read(connection: Connection, organization_id: str) -> Organization:
     row = connection.execute(wanted).mappings().first()
     if row is None:
         raise NotFoundError(f"There is no organization {organization_id!r}.")
-    return Organization.model_validate(dict(row))
+    return Organization.model_validate(dict(row) | {"verify_addresses": row["verifies_since"] is not None})
 
 
 def lock(connection: Connection, organization_id: str) -> None:
@@ -166,10 +170,14 @@ def change(connection: Connection, key: Key, wanted: OrganizationChange, now: da
         given["sender_email"] = given["sender_email"] or ""
     before = read(connection, key.organization_id)
     if given:
+        stored = {name: value for name, value in given.items() if name != "verify_addresses"}
+        if given.get("verify_addresses", before.verify_addresses) != before.verify_addresses:
+            # Addresses that are there already get none: nobody waits for a mail about something long ago.
+            stored["verifies_since"] = now if given["verify_addresses"] else None
         connection.execute(
             update(organization)
             .where(organization.c.organization_id == key.organization_id)
-            .values(**given, updated_at=now)
+            .values(**stored, updated_at=now)
         )
         audit.record(
             connection, key, "organization.changed", f"organization:{key.organization_id}", fields=sorted(given)

@@ -14,9 +14,11 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     cast,
     func,
     literal,
+    null,
     select,
     tuple_,
     union_all,
@@ -28,7 +30,8 @@ from services.admin.paging import Page, cut, read_cursor
 from shared.database.tables import campaign, ledger, message, segment_change
 
 OF_EVENTS = ("sale_id", "entry", "store_id", "terminal_id", "amount", "discount", "lines", "payload")
-OF_MAILS = ("sent", "delivered", "opened", "machine_opened", "clicked", "bounced", "complained", "unsubscribed")
+# A person's opens and clicks stand in the ledger, each of them.
+OF_MAILS = ("sent", "delivered", "machine_opened", "bounced", "complained", "unsubscribed")
 
 
 class Happening(BaseModel):
@@ -62,7 +65,11 @@ def page(
 def _events(organization_id: str, customer_id: str) -> Select[Any]:
     # As JSON, so that no source and id together can look like another pair.
     identity = func.concat("event ", func.jsonb_build_array(ledger.c.source, ledger.c.event_id))
-    detail = _object({name: ledger.c[name] for name in OF_EVENTS} | {"lines": cast(ledger.c.lines, JSON)})
+    told = {name: ledger.c[name] for name in OF_EVENTS} | {"lines": cast(ledger.c.lines, JSON)}
+    of_mail = {name: ledger.c.payload[name].astext for name in ("campaign_id", "message_id", "link")}
+    told |= of_mail | {"campaign": _campaign_of(ledger, of_mail["campaign_id"])}
+    told["payload"] = case((ledger.c.type.in_(("mail.opened", "mail.clicked")), null()), else_=ledger.c.payload)
+    detail = _object(told)
     return _entry(ledger.c.occurred_at, ledger.c.type, identity, detail).where(
         _is(ledger, organization_id, customer_id)
     )
@@ -81,14 +88,19 @@ def _moves(organization_id: str, customer_id: str, way: str) -> Select[Any]:
 def _mails(organization_id: str, customer_id: str, state: str) -> Select[Any]:
     at = message.c[f"{state}_at"]
     identity = func.concat("mail ", message.c.message_id, f" {state}")
-    name = (
-        select(campaign.c.name)
-        .where(campaign.c.organization_id == message.c.organization_id, campaign.c.campaign_id == message.c.campaign_id)
-        .scalar_subquery()
-    )
+    name = _campaign_of(message, message.c.campaign_id)
     told = {"campaign_id": message.c.campaign_id, "campaign": name, "email": message.c.email}
     entry = _entry(at, literal(f"mail.{state}"), identity, _object(told))
     return entry.where(_is(message, organization_id, customer_id), at.is_not(None))
+
+
+def _campaign_of(table: Table, campaign_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The name of a row's campaign; null where it has none."""
+    return (
+        select(campaign.c.name)
+        .where(campaign.c.organization_id == table.c.organization_id, campaign.c.campaign_id == campaign_id)
+        .scalar_subquery()
+    )
 
 
 def _entry(

@@ -143,7 +143,12 @@ def _customer_row(event: Any) -> Row:
 
 
 def _mail_row(event: Any) -> Row | None:
-    return None if event.data.machine else (*_heading(event), None)
+    if event.data.machine:
+        return None
+    told = {"campaign_id": event.data.campaign_id, "message_id": event.data.message_id}
+    if event.type == "mail.clicked":
+        told["link"] = event.data.link
+    return (*_heading(event), msgspec.json.encode(told).decode())
 
 
 def _heading(event: Any) -> Row:

@@ -307,11 +307,13 @@ def test_the_timeline_is_newest_first_and_pages(api: Api) -> None:
         "c-1",
         state="delivered",
         sent_at=AT.replace(hour=4),
-        opened_at=AT.replace(hour=5),
         email="a@example.com",
     )
+    click = {"source": "/demo/mail", "event_id": "click", "type": "mail.clicked", "occurred_at": AT.replace(hour=5)}
+    told = {"campaign_id": "spring", "message_id": "m", "link": "https://shop.example/"}
+    api.insert(ledger, organization_id="demo", customer_id="c-1", **click, payload=told)
     expected = [
-        "mail.opened",
+        "mail.clicked",
         "mail.sent",
         "segment.left",
         "segment.entered",
@@ -326,7 +328,8 @@ def test_the_timeline_is_newest_first_and_pages(api: Api) -> None:
         seen += page["items"]
         cursor = page["next_cursor"]
     assert [item["type"] for item in seen] == expected
-    assert seen[0]["detail"] == {"campaign_id": "spring", "campaign": "Spring", "email": "a@example.com"}
+    assert seen[0]["detail"] == told | {"campaign": "Spring"}
+    assert seen[1]["detail"] == {"campaign_id": "spring", "campaign": "Spring", "email": "a@example.com"}
     assert seen[5]["detail"] == {"sale_id": "R-2", "amount": 900}
     assert [item["detail"]["segment_id"] for item in seen[2:5]] == ["new", "vip", "new"]
 

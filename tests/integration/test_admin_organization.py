@@ -73,6 +73,9 @@ def test_settings_change_one_by_one(api: Api) -> None:
     assert (changed["name"], changed["sender_email"], changed["currency"]) == ("New", "hi@example.com", "INR")
     quiet = api("PATCH", "/organization", {"quiet_from": "21:00", "quiet_until": "08:30"}).json()
     assert (quiet["quiet_from"], quiet["quiet_until"], quiet["name"]) == ("21:00:00", "08:30:00", "New")
+    assert (quiet["tracks_mail"], quiet["verify_addresses"]) == (True, False)
+    told = api("PATCH", "/organization", {"tracks_mail": False, "verify_addresses": True}).json()
+    assert (told["tracks_mail"], told["verify_addresses"]) == (False, True)
     cleared = api("PATCH", "/organization", {"quiet_from": None, "quiet_until": None, "sender_email": None}).json()
     assert (cleared["quiet_from"], cleared["sender_email"]) == (None, None)
     for bad in (
