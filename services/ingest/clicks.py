@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, Text, and_, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.ingest.feedback import Feedback, mail_event, record
@@ -31,29 +31,35 @@ class Target(NamedTuple):
 
 def target(connection: Connection, organization_id: str, message_id: UUID, number: int) -> Target | None:
     """Only what the mail held: the links of the content that it was written from."""
-    wanted = (
-        select(
-            mail_content.c.content["links"][number].astext,
-            func.coalesce(message.c.delivered_at, message.c.sent_at),
-        )
-        .select_from(message)
-        .join(
-            mail_batch,
-            and_(
-                mail_batch.c.organization_id == message.c.organization_id, mail_batch.c.batch_id == message.c.batch_id
-            ),
-        )
-        .join(
-            mail_content,
-            and_(
-                mail_content.c.organization_id == mail_batch.c.organization_id,
-                mail_content.c.content_id == mail_batch.c.content_id,
-            ),
-        )
-        .where(message.c.organization_id == organization_id, message.c.message_id == message_id)
+    its_batch = mail_batch.c.batch_id == message.c.batch_id
+    # Somebody may click before the mailer has written down that the mail went: then an open batch names it.
+    identity = func.convert_to(cast(message.c.message_id, Text), "UTF8")
+    open_batch = and_(
+        mail_batch.c.campaign_id == message.c.campaign_id,
+        mail_batch.c.state.in_(("claimed", "accepted")),
+        func.position(identity.op("IN")(mail_batch.c.letters)) > 0,
     )
-    found = connection.execute(wanted).first()
-    return Target(*found) if found is not None and found[0] is not None else None
+    for of_mail in (its_batch, open_batch):
+        wanted = (
+            select(
+                mail_content.c.content["links"][number].astext,
+                func.coalesce(message.c.delivered_at, message.c.sent_at),
+            )
+            .select_from(message)
+            .join(mail_batch, and_(mail_batch.c.organization_id == message.c.organization_id, of_mail))
+            .join(
+                mail_content,
+                and_(
+                    mail_content.c.organization_id == mail_batch.c.organization_id,
+                    mail_content.c.content_id == mail_batch.c.content_id,
+                ),
+            )
+            .where(message.c.organization_id == organization_id, message.c.message_id == message_id)
+        )
+        found = connection.execute(wanted).first()
+        if found is not None:
+            return Target(*found) if found[0] is not None else None
+    return None
 
 
 def note(connection: Connection, organization_id: str, message_id: UUID, click: Click) -> None:

@@ -18,7 +18,7 @@ from shared.domain.events import decode, kafka_key, topic_of
 Kind = Literal["delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"]
 
 # A message's state only moves to the right, however late the news of an earlier one arrives. It may be here before the
-# mailer has written down that the mail went; and a call without an answer may be given up, and have sent it all the same.
+# mailer has written down that the mail went; and a call that was given up may have sent it all the same.
 STATES: Final = ("planned", "skipped", "claimed", "sent", "failed", "delivered", "bounced", "complained")
 ERASED: Final = "erased:"
 

@@ -195,3 +195,13 @@ def test_nothing_is_told_of_somebody_erased_but_the_link_still_leads_on(ingest: 
     assert follow(ingest, 0).headers["location"] == LINKS[0]
     settled(ingest, clock)
     assert published(ingest) == []
+
+
+def test_a_click_that_is_faster_than_the_mailers_books_leads_on_too(ingest: Service) -> None:
+    letters = f'[["{MESSAGE}","c-1","asha@example.com",{{}}]]'.encode()
+    with ingest.engine.begin() as connection:
+        connection.execute(message.update().values(batch_id=None, state="planned", sent_at=None))
+    assert follow(ingest, 0).status_code == 404
+    with ingest.engine.begin() as connection:
+        connection.execute(mail_batch.update().values(state="claimed", letters=letters))
+    assert follow(ingest, 0).headers["location"] == LINKS[0]

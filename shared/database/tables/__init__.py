@@ -7,7 +7,6 @@ from shared.database.tables.coupons import coupon, coupon_code, coupon_grant, co
 from shared.database.tables.customers import customer, customer_merge, erasure, flip
 from shared.database.tables.direct_mail import direct_mail
 from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
-<<<<<<< HEAD
 from shared.database.tables.mail import (
     campaign,
     mail_batch,
@@ -18,10 +17,7 @@ from shared.database.tables.mail import (
     message,
     suppression,
 )
-=======
-from shared.database.tables.mail import campaign, mail_batch, mail_content, mail_rate, mail_slot, message, suppression
 from shared.database.tables.mail_news import mail_click, mail_news
->>>>>>> 2e84dbf (Track opens and clicks by signed links that lead only where the mail said; tell people from machines)
 from shared.database.tables.organizations import api_key, audit_log, idempotency, organization
 from shared.database.tables.segments import outbox, segment, segment_change, segment_day, static_member
 
@@ -42,11 +38,8 @@ __all__ = [
     "idempotency",
     "ledger",
     "mail_batch",
-<<<<<<< HEAD
     "mail_block",
-=======
     "mail_click",
->>>>>>> 2e84dbf (Track opens and clicks by signed links that lead only where the mail said; tell people from machines)
     "mail_content",
     "mail_news",
     "mail_rate",
