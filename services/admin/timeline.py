@@ -65,7 +65,9 @@ def page(
 def _events(organization_id: str, customer_id: str) -> Select[Any]:
     # As JSON, so that no source and id together can look like another pair.
     identity = func.concat("event ", func.jsonb_build_array(ledger.c.source, ledger.c.event_id))
-    told: dict[str, ColumnElement[Any]] = {name: ledger.c[name] for name in OF_EVENTS} | {"lines": cast(ledger.c.lines, JSON)}
+    told: dict[str, ColumnElement[Any]] = {name: ledger.c[name] for name in OF_EVENTS} | {
+        "lines": cast(ledger.c.lines, JSON)
+    }
     of_mail = {name: ledger.c.payload[name].astext for name in ("campaign_id", "message_id", "link")}
     told |= of_mail | {"campaign": _campaign_of(ledger, of_mail["campaign_id"])}
     told["payload"] = case((ledger.c.type.in_(("mail.opened", "mail.clicked")), null()), else_=ledger.c.payload)
