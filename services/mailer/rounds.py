@@ -80,7 +80,8 @@ class Rounds:
     def _next(self) -> str | None:
         """The organization whose turn it is; None after a sleep or a survey."""
         now = self._clock()
-        if now >= self._survey_at:
+        # Further ahead it can only lie when the clock was set back: what is due then is due by another clock.
+        if now >= self._survey_at or self._survey_at - now > LONGEST_SLEEP:
             with self._bell:
                 self._survey_at = now + LONGEST_SLEEP
             present = list(self._organizations())
