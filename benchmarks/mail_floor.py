@@ -5,6 +5,7 @@ python -m benchmarks.mail_floor http|smtp PORT DATABASE MAILS
 
 from __future__ import annotations
 
+import gc
 import sys
 import uuid
 from types import SimpleNamespace
@@ -32,6 +33,8 @@ def main(kind: str, port: int, database: str, mails: int) -> None:
     person = SimpleNamespace(name="Asha Rao", total_spent=9_000, visit_count=3, last_visit_at=now, time_zone=None)
     writer = Writer("s3cret", "http://127.0.0.1:8010")
     provider = {"http": lambda: ResendProvider("key", f"http://127.0.0.1:{port}")}[kind]()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)  # as the mailer has it
     print("ready", flush=True)
     sys.stdin.readline()
     for first in range(0, mails, 100):

@@ -27,7 +27,7 @@ from services.mailer.relay import Relay
 from services.mailer.rounds import LONGEST_SLEEP, Rounds
 from services.mailer.sender import Sender
 from shared.clock import Clock, utc_now
-from shared.database.engine import engine
+from shared.database.engine import hot_engine
 from shared.database.tables import organization
 from shared.domain.delivery import backoff
 from shared.kafka import Topic
@@ -49,7 +49,7 @@ class Works:
 
     def __init__(self, settings: MailerSettings, provider: Provider, health: Health, clock: Clock = utc_now) -> None:
         self._clock = clock
-        self.database: Engine = engine(settings.database, pool_size=6 + settings.senders, pool_timeout=10)
+        self.database: Engine = hot_engine(settings.database, pool_size=6 + settings.senders, pool_timeout=10)
         per_second = settings.resend_requests_per_second if settings.mail_provider == "resend" else SANDBOX_PER_SECOND
         self._relay = Relay(self.database, settings, clock)
         self._planner = Planner(self.database, clock)

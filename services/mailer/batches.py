@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.mailer.campaigns import RUNNING
@@ -42,14 +42,6 @@ class Batch:
     attempts: int = 1
 
 
-# Writes down batches that are about to be sent.
-STORE: Final = text("""
-    INSERT INTO mail_batch (
-        organization_id, batch_id, campaign_id, content_id, state, owner, lease_until, claimed_at, letters
-    )
-    SELECT :organization_id, batch_id, :campaign_id, :content_id, 'claimed', :owner, :lease_until, :now, letters
-    FROM unnest(CAST(:batches AS uuid[]), CAST(:letters AS bytea[])) AS stored (batch_id, letters)
-""")
 _read_letters = msgspec.json.Decoder(list[Letter]).decode
 
 
@@ -62,18 +54,19 @@ def store(connection: Connection, batches: Sequence[Batch], owner: str, now: dat
         .values(organization_id=first.organization_id, content_id=content_id, content=first.content.as_json())
         .on_conflict_do_nothing()
     )
+    shared = {
+        "organization_id": first.organization_id,
+        "campaign_id": first.campaign_id,
+        "content_id": content_id,
+        "state": "claimed",
+        "owner": owner,
+        "lease_until": now + LEASE,
+        "claimed_at": now,
+    }
+    # Row by row: the driver writes a list of bytes out as text.
     connection.execute(
-        STORE,
-        {
-            "organization_id": first.organization_id,
-            "campaign_id": first.campaign_id,
-            "content_id": content_id,
-            "owner": owner,
-            "lease_until": now + LEASE,
-            "now": now,
-            "batches": [batch.batch_id for batch in batches],
-            "letters": [msgspec.json.encode(batch.letters) for batch in batches],
-        },
+        insert(mail_batch),
+        [shared | {"batch_id": each.batch_id, "letters": msgspec.json.encode(each.letters)} for each in batches],
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
@@ -18,6 +18,7 @@ from services.mailer.batches import Batch, Letter, store
 from services.mailer.blocks import SIZE, take_blocks
 from services.mailer.coupons import issue
 from services.mailer.due import facts_of, likeness, messages_of, moment_of, queued_messages
+from shared.database.arrays import array
 from shared.database.campaigns import Campaign, Organization
 from shared.domain.gates import Decision, Send, Skip, Wait, decide
 from shared.domain.schedule import local_day, slot_start
@@ -34,16 +35,20 @@ class Claimed:
 
 
 # Moves each customer's slot to the given day, but only if their last mail lies before the present day, week or month:
-# `before` is the last day that does. Whom it returns may get a mail. Customers come sorted, so no two mailers deadlock.
+# `before` is the last day that does. Whom it returns was too late. Customers come sorted, so no two mailers deadlock.
 TAKE_SLOTS: Final = text("""
-    INSERT INTO mail_slot AS slot (organization_id, customer_id, last_on, previous_on, message_id)
-    SELECT :organization_id, taken.* FROM unnest(
-        CAST(:customers AS text[]), CAST(:days AS date[]), CAST(:before AS date[]), CAST(:messages AS uuid[])
-    ) AS taken
-    ON CONFLICT (organization_id, customer_id) DO UPDATE
-    SET last_on = excluded.last_on, previous_on = slot.last_on, message_id = excluded.message_id
-    WHERE slot.last_on <= excluded.previous_on
-    RETURNING customer_id
+    WITH taken AS (
+        INSERT INTO mail_slot AS slot (organization_id, customer_id, last_on, previous_on, message_id)
+        SELECT :organization_id, wanted.* FROM unnest(
+            CAST(:customers AS text[]), CAST(:days AS date[]), CAST(:before AS date[]), CAST(:messages AS uuid[])
+        ) AS wanted
+        ON CONFLICT (organization_id, customer_id) DO UPDATE
+        SET last_on = excluded.last_on, previous_on = slot.last_on, message_id = excluded.message_id
+        WHERE slot.last_on <= excluded.previous_on
+        RETURNING customer_id
+    )
+    SELECT late FROM unnest(CAST(:customers AS text[])) AS late
+    WHERE NOT EXISTS (SELECT FROM taken WHERE taken.customer_id = late)
 """)
 
 # Writes what was decided on messages: those that wait are looked for one by one from then on.
@@ -128,28 +133,29 @@ def _take_slots(
             firsts.setdefault(due[n].customer_id, n)
     if not firsts:
         return
-    slots: dict[tuple[str | None, str | None], tuple[date, date]] = {}
+    slots: dict[tuple[str | None, str | None], tuple[str, str]] = {}
     taking = []
     for n in firsts.values():
         kind = due[n].time_zone, due[n].email_frequency
         slot = slots.get(kind)
         if slot is None:
             today = local_day(now, kind[0] or sender.time_zone)
-            slot = slots[kind] = today, slot_start(today, kind[1]) - timedelta(days=1)
+            before = slot_start(today, kind[1]) - timedelta(days=1)
+            slot = slots[kind] = today.isoformat(), before.isoformat()
         taking.append(slot)
     given = {
         "organization_id": sender.organization_id,
-        "customers": list(firsts),
-        "days": [today for today, _ in taking],
-        "before": [before for _, before in taking],
-        "messages": [due[n].message_id for n in firsts.values()],
+        "customers": array(firsts),
+        "days": array([today for today, _ in taking]),
+        "before": array([before for _, before in taking]),
+        "messages": array([due[n].message_id for n in firsts.values()]),
     }
-    taken = set(connection.execute(TAKE_SLOTS, given).scalars())
-    if len(taken) == len(decisions):
+    late = set(connection.execute(TAKE_SLOTS, given).scalars())
+    if not late and len(firsts) == len(decisions):
         return
     for n, decision in enumerate(decisions):
         row = due[n]
-        if isinstance(decision, Send) and (row.customer_id not in taken or firsts[row.customer_id] != n):
+        if isinstance(decision, Send) and (row.customer_id in late or firsts[row.customer_id] != n):
             facts = replace(facts_of(row, wanted, sender, now), capped=True)
             decisions[n] = decide(facts, moment_of(row, wanted, sender, now))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -139,7 +140,7 @@ def _with_facts(
             and_(mail_slot.c.organization_id == due.c.organization_id, mail_slot.c.customer_id == due.c.customer_id),
         )
     )
-    return sorted(connection.execute(statement), key=lambda row: row.customer_id)
+    return sorted(connection.execute(statement).all(), key=itemgetter(1))
 
 
 def _rival_at(due: FromClause, rivals: Sequence[str]) -> ColumnElement[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 
 import faust
 import uvloop
@@ -21,6 +23,11 @@ def run(settings: MailerSettings) -> None:
     provider = provider_of(settings)
     app = create_app(settings, provider, health)
     metrics.serve(settings, health.why_not)
+    # Senders wait for the database and the provider more often than they compute: who has an answer must not wait 5 ms
+    # for its turn. A cycle makes some ten thousand objects and frees them all: cycles among them there are none.
+    sys.setswitchinterval(0.000_5)
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = faust.Worker(app, loop=loop, quiet=True, redirect_stdouts=False, override_logging=False)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, text
 from services.mailer.batches import Batch, Letter, change, lapsed, letters_of, of_same_campaign
 from services.mailer.campaigns import count_failure, count_success, pause
 from services.mailer.provider import Accepted, Halted, Outcome, Refused, Retry
+from shared.database.arrays import array
 from shared.database.tables import campaign, mail_batch
 from shared.domain.delivery import KEY_LASTS, backoff
 
@@ -139,18 +140,19 @@ def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], 
     taken, refused, ids = [], {}, []
     for batch, outcome in accepted:
         told: list[str | None] = []
+        batch_id = str(batch.batch_id)
         for n, letter in enumerate(batch.letters):
             if n in outcome.refused:
                 refused[letter.message_id] = outcome.refused[n]
                 told.append(None)
             else:
                 provider_id = outcome.ids.get(n)
-                taken.append((letter.message_id, provider_id, letter.email, batch.batch_id))
+                taken.append((letter.message_id, provider_id, letter.email, batch_id))
                 told.append(provider_id or "")
         ids.append(msgspec.json.encode(told))
     if taken:
         names = ("messages", "ids", "emails", "batches")
-        given = {name: list(values) for name, values in zip(names, zip(*taken, strict=True), strict=True)}
+        given = {name: array(values) for name, values in zip(names, zip(*taken, strict=True), strict=True)}
         connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, **given})
     if refused:
         _fail(connection, organization_id, refused, at=at)

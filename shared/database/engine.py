@@ -24,6 +24,20 @@ def engine(url: str, **options: Any) -> Engine:
     return create_engine(driver_url(url), pool_pre_ping=True, connect_args=KEEPALIVE, **options)
 
 
+class BinaryCursor(psycopg.Cursor[Any]):
+    """Asks for results in PostgreSQL's own form: instants and numbers are not written out and read again."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.format = psycopg.pq.Format.BINARY
+
+
+def hot_engine(url: str, **options: Any) -> Engine:
+    """An engine for statements that bring many rows."""
+    arguments = {**KEEPALIVE, "cursor_factory": BinaryCursor}
+    return create_engine(driver_url(url), pool_pre_ping=True, connect_args=arguments, **options)
+
+
 def async_engine(url: str, **options: Any) -> AsyncEngine:
     """The same for asyncio services."""
     return create_async_engine(driver_url(url), pool_pre_ping=True, connect_args=KEEPALIVE, **options)

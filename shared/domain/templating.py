@@ -153,7 +153,10 @@ def fill(parts: Iterable[str | Slot], values: Mapping[str, str]) -> str:
 
 def fill_line(parts: Iterable[str | Slot], values: Mapping[str, str]) -> str:
     """The same on one line: a subject with a line break in it would start a header of somebody else's making."""
-    return " ".join("".join(c if c.isprintable() else " " for c in fill(parts, values)).split())
+    line = fill(parts, values)
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else " " for c in line)
+    return " ".join(line.split())
 
 
 def _filled(slot: Slot, values: Mapping[str, str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from shared.database.campaigns import Campaign, Organization
@@ -19,15 +20,19 @@ def values_of(
     names: frozenset[str], person: Person, wanted: Campaign, sender: Organization, now: datetime
 ) -> dict[str, str]:
     """A value for each of `names`, those of a coupon aside (services/mailer/coupons.py); empty where there is none."""
-    return {name: VALUES[name](person, wanted, sender, now) for name in sorted(names - COUPON_VARIABLES)}
+    return {name: VALUES[name](person, wanted, sender, now) for name in names if name not in COUPON_VARIABLES}
 
 
 def day_in_words(at: datetime | None, time_zone: str) -> str:
     """3 March 2026."""
     if at is None:
         return ""
-    local = at.astimezone(zone(time_zone))
-    return f"{local.day} {local:%B %Y}"
+    return _in_words(at.astimezone(zone(time_zone)).date())
+
+
+@lru_cache(maxsize=4096)
+def _in_words(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
 
 
 Value = Callable[[Person, Campaign, Organization, datetime], str]

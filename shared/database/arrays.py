@@ -1,0 +1,16 @@
+"""Long lists as parameters: the text of a PostgreSQL array, a tenth of the work that the driver has with a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def array(values: Iterable[str | None]) -> str:
+    """For CAST(:name AS text[]), or whatever else the values are texts of."""
+    return f"{{{','.join(['NULL' if value is None else _quoted(value) for value in values])}}}"
+
+
+def _quoted(value: str) -> str:
+    if '"' in value or "\\" in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
