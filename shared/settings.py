@@ -78,7 +78,7 @@ class SegmenterSettings(Settings):
 class MailerSettings(Settings):
     """Planning and sending of mail."""
 
-    mail_provider: Literal["sandbox", "resend"] = Field("sandbox", description="Where mail goes.")
+    mail_provider: Literal["sandbox", "resend", "smtp"] = Field("sandbox", description="Where mail goes.")
     sandbox_url: str = Field("http://127.0.0.1:8030", description="The sandbox's address, for provider sandbox.")
     resend_api_key: SecretStr = Field(
         SecretStr(""),
@@ -89,6 +89,18 @@ class MailerSettings(Settings):
         "",
         description="Sender address where the organization gives none.",
         validation_alias=AliasChoices("RESEND_FROM_EMAIL", "resend_from_email"),
+    )
+    smtp_url: SecretStr = Field(
+        SecretStr(""),
+        description="The SMTP server, smtp://user:password@host:587 or smtps://user:password@host:465.",
+    )
+    smtp_tls: Literal["required", "offered", "off"] = Field(
+        "required", description="STARTTLS for smtp://: always, only when the server offers it, or never."
+    )
+    smtp_connections: int = Field(8, ge=1, le=100, description="Connections that each sender keeps to the SMTP server.")
+    smtp_mails_per_second: float = Field(1_000.0, gt=0, description="SMTP's rate limit, shared by all mailers.")
+    smtp_return_path: str = Field(
+        "", description="Where bounces go, with +MESSAGE-ID before its @ (VERP); empty: to the sender."
     )
     senders: int = Field(
         2, ge=1, le=16, description="Calls of the provider side by side in this process, each by its own thread."

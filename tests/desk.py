@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from services.mailer.content import Writer
 from services.mailer.planner import Planner
-from services.mailer.provider import Accepted, Mail, Outcome
+from services.mailer.provider import Accepted, Mail, Outcome, Taken, unnoted
 from services.mailer.rate import Rate
 from services.mailer.sender import Sender
 from tests.mailing import NOON, ORGANIZATION
@@ -22,7 +22,7 @@ class Recording:
         self.calls: list[tuple[str, list[Mail]]] = []
         self._outcomes = list(outcomes)
 
-    def send_batch(self, mails: Any, idempotency_key: str) -> Outcome:
+    def send_batch(self, mails: Any, idempotency_key: str, _taken: Taken = unnoted) -> Outcome:
         self.calls.append((idempotency_key, list(mails)))
         if self._outcomes:
             return self._outcomes.pop(0)

@@ -16,13 +16,13 @@ import faust
 from mode import Service
 from sqlalchemy import Engine, select
 
+from services.mailer.choice import rate_of
 from services.mailer.content import Writer
 from services.mailer.entries import Follower
 from services.mailer.health import Health
 from services.mailer.listener import Listener
 from services.mailer.planner import MESSAGES, Planner
 from services.mailer.provider import Provider
-from services.mailer.rate import Rate
 from services.mailer.relay import Relay
 from services.mailer.rounds import LONGEST_SLEEP, Rounds
 from services.mailer.sender import Sender
@@ -37,8 +37,6 @@ from shared.settings import MailerSettings
 log = logger(__name__)
 
 CAMPAIGNS: Final = "regulars_campaigns"
-# The sandbox has no limit that matters; the row still carries a pause that it asked for.
-SANDBOX_PER_SECOND: Final = 1_000.0
 GRACE: Final = 25.0
 MOST_EVENTS: Final = 500
 WITHIN: Final = 0.05
@@ -50,7 +48,6 @@ class Works:
     def __init__(self, settings: MailerSettings, provider: Provider, health: Health, clock: Clock = utc_now) -> None:
         self._clock = clock
         self.database: Engine = hot_engine(settings.database, pool_size=6 + settings.senders, pool_timeout=10)
-        per_second = settings.resend_requests_per_second if settings.mail_provider == "resend" else SANDBOX_PER_SECOND
         self._relay = Relay(self.database, settings, clock)
         self._planner = Planner(self.database, clock)
         self.planning = Rounds("planner", self._plan, self._organizations, clock=clock, health=health)
@@ -60,7 +57,7 @@ class Works:
                 self.database,
                 provider,
                 Writer(settings.secret.get_secret_value(), settings.public_url),
-                Rate(settings.mail_provider, per_second),
+                rate_of(settings),
                 owner=f"{settings.instance}/{number}",
                 from_email=settings.resend_from_email,
                 clock=clock,

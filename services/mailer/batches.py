@@ -40,6 +40,8 @@ class Batch:
     content: Content
     letters: Sequence[Letter]
     attempts: int = 1
+    done: frozenset[int] = frozenset()
+    """Positions that need not be sent again: an earlier call got their answers."""
 
 
 _read_letters = msgspec.json.Decoder(list[Letter]).decode
@@ -99,6 +101,7 @@ def take_up(connection: Connection, organization_id: str, owner: str, now: datet
         from_json(json.dumps(found.content)),
         letters_of(found.letters),
         found.attempts + 1,
+        frozenset(found.done),
     )
 
 

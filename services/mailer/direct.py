@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.mailer.content import Writer
-from services.mailer.provider import Accepted, Mail, Outcome, Refused
+from services.mailer.provider import Accepted, Mail, Outcome, Refused, Retry
 from shared.database.campaigns import Organization, read_campaigns, read_organization
 from shared.database.tables import campaign, direct_mail, mail_content, suppression
 from shared.domain.delivery import KEY_LASTS, backoff
@@ -91,6 +91,8 @@ def claim(connection: Connection, organization_id: str, *, from_email: str, now:
 def record(connection: Connection, sent: Direct, outcome: Outcome, now: datetime) -> None:
     """Write down how the call ended."""
     keep = (connection, sent.organization_id, sent.mail_id)
+    if isinstance(outcome, Accepted) and outcome.again:
+        outcome = Retry(next(iter(outcome.again.values())) or "", in_doubt=False)
     match outcome:
         case Accepted(ids, refused) if not refused:
             _set(*keep, state="sent", sent_at=now, provider_id=ids.get(0), detail=None)

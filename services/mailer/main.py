@@ -10,8 +10,8 @@ import faust
 import uvloop
 
 from services.mailer.app import create_app
+from services.mailer.choice import provider_of
 from services.mailer.health import Health
-from services.mailer.resend_provider import provider_of
 from shared import logging, metrics
 from shared.settings import MailerSettings
 

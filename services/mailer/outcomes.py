@@ -22,7 +22,8 @@ from shared.domain.delivery import KEY_LASTS, backoff
 ACCEPT: Final = text("""
     UPDATE message SET
         state = CASE WHEN state IN ('delivered', 'bounced', 'complained') THEN state ELSE 'sent' END,
-        reason = NULL, queued = false, sent_at = :at, provider_id = taken.provider_id, batch_id = taken.batch_id,
+        reason = NULL, detail = NULL, queued = false, sent_at = :at,
+        provider_id = taken.provider_id, batch_id = taken.batch_id,
         email = CASE WHEN customer_id = 'erased:' || message.message_id THEN NULL ELSE taken.email END,
         updated_at = :at
     FROM unnest(
@@ -66,6 +67,25 @@ RELEASE: Final = text("""
     WHERE mail_slot.organization_id = :organization_id AND mail_slot.customer_id = released.customer_id
         AND mail_slot.message_id = released.message_id AND mail_slot.previous_on IS NOT NULL
 """)
+
+
+# Puts messages back that were refused for now: twice as long each time, from a minute to an hour, spread by chance.
+AGAIN: Final = text("""
+    WITH put_off AS (
+        UPDATE message SET state = 'waiting', reason = :reason, detail = put_off.detail, queued = true,
+            attempts = attempts + 1, updated_at = :at,
+            wait_until = :at + make_interval(secs => 60 * 2 ^ least(attempts, 6) * (0.5 + 0.5 * random()))
+        FROM unnest(CAST(:messages AS uuid[]), CAST(:details AS text[])) AS put_off (message_id, detail)
+        WHERE message.organization_id = :organization_id AND message.message_id = put_off.message_id
+            AND message.state IN ('planned', 'waiting', 'claimed')
+        RETURNING message.customer_id, message.message_id
+    )
+    UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
+    FROM put_off
+    WHERE mail_slot.organization_id = :organization_id AND mail_slot.customer_id = put_off.customer_id
+        AND mail_slot.message_id = put_off.message_id AND mail_slot.previous_on IS NOT NULL
+""")
+TRY_AGAIN: Final = "try_again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +136,7 @@ def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
     Their last call may have sent them; calling once more might send them twice. How many messages that were.
     """
     wanted = (
-        select(mail_batch.c.batch_id, mail_batch.c.letters, campaign.c.state, mail_batch.c.error)
+        select(mail_batch.c.batch_id, mail_batch.c.letters, mail_batch.c.done, campaign.c.state, mail_batch.c.error)
         .join(campaign, of_same_campaign())
         .where(
             *lapsed(organization_id, now),
@@ -127,7 +147,9 @@ def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
     ended = 0
     for row in connection.execute(wanted).all():
         why = f"The last call got no answer, so it may have gone out. {row.error or ''}".strip()
-        ids = _ids(letters_of(row.letters))
+        letters = letters_of(row.letters)
+        _sent(connection, organization_id, [(letters[n], None, str(row.batch_id)) for n in row.done], now)
+        ids = [letter.message_id for n, letter in enumerate(letters) if n not in set(row.done)]
         state, reason = ("skipped", "cancelled") if row.state == "cancelled" else ("failed", "in_doubt")
         _fail(connection, organization_id, dict.fromkeys(ids, why), at=now, state=state, reason=reason)
         change(connection, organization_id, [row.batch_id], state="failed", error=why, letters=None)
@@ -138,6 +160,8 @@ def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
 def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], at: datetime) -> None:
     organization_id = accepted[0][0].organization_id
     taken, refused, ids = [], {}, []
+    again: dict[str, str] = {}
+    released = []
     for batch, outcome in accepted:
         told: list[str | None] = []
         batch_id = str(batch.batch_id)
@@ -145,21 +169,45 @@ def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], 
             if n in outcome.refused:
                 refused[letter.message_id] = outcome.refused[n]
                 told.append(None)
+            elif n in outcome.again:
+                why = outcome.again[n]
+                if why is None:
+                    released.append(letter.message_id)
+                else:
+                    again[letter.message_id] = why
+                told.append(None)
             else:
                 provider_id = outcome.ids.get(n)
-                taken.append((letter.message_id, provider_id, letter.email, batch_id))
+                taken.append((letter, provider_id, batch_id))
                 told.append(provider_id or "")
         ids.append(msgspec.json.encode(told))
-    if taken:
-        names = ("messages", "ids", "emails", "batches")
-        given = {name: array(values) for name, values in zip(names, zip(*taken, strict=True), strict=True)}
-        connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, **given})
+    _sent(connection, organization_id, taken, at)
     if refused:
         _fail(connection, organization_id, refused, at=at)
+    if again:
+        given = {"messages": list(again), "details": list(again.values())}
+        connection.execute(AGAIN, {"organization_id": organization_id, "at": at, "reason": TRY_AGAIN, **given})
+    if released:
+        connection.execute(RELEASE, {"organization_id": organization_id, "at": at, "until": at, "messages": released})
     batches = [batch.batch_id for batch, _ in accepted]
     connection.execute(ACCEPTED, {"organization_id": organization_id, "at": at, "batches": batches, "ids": ids})
     for campaign_id in {batch.campaign_id for batch, _ in accepted}:
         count_success(connection, organization_id, campaign_id)
+
+
+def _sent(
+    connection: Connection, organization_id: str, taken: Sequence[tuple[Letter, str | None, str]], at: datetime
+) -> None:
+    """Letters that went, each with the provider's id and the batch's."""
+    if not taken:
+        return
+    given = {
+        "messages": array([letter.message_id for letter, _, _ in taken]),
+        "ids": array([provider_id for _, provider_id, _ in taken]),
+        "emails": array([letter.email for letter, _, _ in taken]),
+        "batches": array([batch_id for _, _, batch_id in taken]),
+    }
+    connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, **given})
 
 
 def _put_off(

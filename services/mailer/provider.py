@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,10 +22,13 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The provider took the batch. `ids` by position; a mail it turned down for good has its reason in `refused`."""
+    """The provider took the batch. `ids` by position; a mail it turned down for good has its reason in `refused`, one
+    to be tried again, as if it had never been claimed, in `again`: with a reason, or None where its turn never came.
+    """
 
     ids: dict[int, str]
     refused: dict[int, str] = field(default_factory=dict)
+    again: dict[int, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,22 @@ class Halted:
 
 Outcome = Accepted | Retry | Refused | Halted
 
+Taken = Callable[[Sequence[int]], bool]
+"""Notes, before anything more is handed over, that the mails at these positions were taken; whether to go on."""
+
+
+def unnoted(_: Sequence[int]) -> bool:
+    """For a single mail, and for who knows a batch by its key."""
+    return True
+
 
 class Provider(Protocol):
-    """Sends up to 100 mails at once. Never raises."""
+    """Sends up to 100 mails at once. Never raises but what `taken` raises."""
 
-    def send_batch(self, mails: Sequence[Mail], idempotency_key: str) -> Outcome:
-        """The same key with the same mails sends them once, however often it is called."""
+    def send_batch(self, mails: Sequence[Mail], idempotency_key: str, taken: Taken = unnoted) -> Outcome:
+        """The same key with the same mails sends them once, however often it is called; a provider that knows no keys
+        says by `taken` which mails must not be given to it again.
+        """
+
+    def close(self) -> None:
+        """End the connections. Call it when no thread is sending."""

@@ -21,9 +21,7 @@ import msgspec
 import resend
 from resend.exceptions import ResendError
 
-from services.mailer.provider import Accepted, Halted, Mail, Outcome, Refused, Retry
-from shared.errors import SetupError
-from shared.settings import MailerSettings
+from services.mailer.provider import Accepted, Halted, Mail, Outcome, Refused, Retry, Taken, unnoted
 
 TIMEOUT = 20.0
 KEPT = 2.0
@@ -123,8 +121,9 @@ class ResendProvider:
         resend.default_http_client = self._http
         resend.api_url = api_url or "https://api.resend.com"
 
-    def send_batch(self, mails: Sequence[Mail], idempotency_key: str) -> Outcome:
+    def send_batch(self, mails: Sequence[Mail], idempotency_key: str, taken: Taken = unnoted) -> Outcome:
         """Mails that Resend finds invalid are turned down one by one; the others go."""
+        del taken  # the key tells
         # Without "permissive" one bad address would hold up the other 99.
         options: resend.Batch.SendOptions = {"idempotency_key": idempotency_key, "batch_validation": "permissive"}
         try:
@@ -132,24 +131,14 @@ class ResendProvider:
         except ResendError as error:
             return _outcome(error, self._http.unreachable)
         refused = {int(each["index"]): str(each["message"]) for each in answer.get("errors") or ()}
-        taken = [position for position in range(len(mails)) if position not in refused]
+        kept = [position for position in range(len(mails)) if position not in refused]
         ids = [str(each["id"]) for each in answer["data"]]
-        return Accepted(dict(zip(taken, ids, strict=False)), refused)
+        return Accepted(dict(zip(kept, ids, strict=False)), refused)
 
     def close(self) -> None:
         """End the connections, and leave the SDK with the client that it had."""
         resend.default_http_client = self._before
         self._http.close()
-
-
-def provider_of(settings: MailerSettings) -> ResendProvider:
-    """The provider that the settings name."""
-    if settings.mail_provider == "sandbox":
-        return ResendProvider("sandbox", settings.sandbox_url.rstrip("/"))
-    key = settings.resend_api_key.get_secret_value().strip()
-    if not key:
-        raise SetupError("Setting RESEND_API_KEY is missing: give Resend's API key, or REGULARS_MAIL_PROVIDER=sandbox.")
-    return ResendProvider(key)
 
 
 def _params(mail: Mail) -> resend.Emails.SendParams:

@@ -19,6 +19,7 @@ from services.mailer.campaigns import OPEN, RUNNING, finish, pause
 from services.mailer.claim import Claimed, claim
 from services.mailer.content import Writer
 from services.mailer.direct import Direct
+from services.mailer.noting import Noting
 from services.mailer.outcomes import Done, Uncalled, record
 from services.mailer.provider import Accepted, Halted, Outcome, Provider, Refused, Retry
 from services.mailer.rate import Rate
@@ -190,16 +191,20 @@ class Sender:
             self._most = min(MOST, self._most * 2)
 
     def _call(self, batch: Batch) -> Outcome:
+        left = [n for n in range(len(batch.letters)) if n not in batch.done]
         try:
             mails = [
                 self._writer.mail(batch.content, batch.organization_id, each.message_id, each.email, each.variables)
-                for each in batch.letters
+                for each in (batch.letters[n] for n in left)
             ]
         except Exception as error:
             log.exception("batch.unwritable", organization_id=batch.organization_id, campaign_id=batch.campaign_id)
             return Halted(f"Its mails cannot be written: {error!r}")
         began = time.perf_counter()
-        outcome = self._provider.send_batch(mails, str(batch.batch_id))
+        with Noting(self._database, batch, left, self._owner, self._clock) as taken:
+            outcome = self._provider.send_batch(mails, str(batch.batch_id), taken) if mails else Accepted({})
+        if batch.done and isinstance(outcome, Accepted):
+            outcome = _at(left, outcome)
         metrics.mail_send.observe(time.perf_counter() - began)
         return outcome
 
@@ -222,12 +227,21 @@ class Sender:
             self._sent(done[0].batch.organization_id)
 
 
+def _at(left: Sequence[int], outcome: Accepted) -> Accepted:
+    """The outcome of a part of a batch, by the positions in the whole."""
+    return Accepted(
+        {left[n]: told for n, told in outcome.ids.items()},
+        {left[n]: why for n, why in outcome.refused.items()},
+        {left[n]: why for n, why in outcome.again.items()},
+    )
+
+
 def _tell(done: Done) -> None:
     size = len(done.batch.letters)
     named = {"organization_id": done.batch.organization_id, "campaign_id": done.batch.campaign_id}
     match done.outcome:
-        case Accepted(_, refused):
-            metrics.mails.labels("sent", "").inc(size - len(refused))
+        case Accepted(_, refused, again):
+            metrics.mails.labels("sent", "").inc(size - len(refused) - len(again))
             metrics.mails.labels("failed", "provider_refused").inc(len(refused))
         case Refused(why):
             metrics.mails.labels("failed", "provider_refused").inc(size)

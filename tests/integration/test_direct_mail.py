@@ -76,7 +76,7 @@ def test_a_mailer_that_died_in_the_call_leaves_a_mail_that_the_next_one_sends_on
         pass
 
     class Killed(Recording):
-        def send_batch(self, mails: Any, idempotency_key: str) -> Any:
+        def send_batch(self, mails: Any, idempotency_key: str, _taken: Any = None) -> Any:
             super().send_batch(mails, idempotency_key)
             raise Dies
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
 
@@ -77,6 +77,7 @@ mail_batch = Table(
     required("lease_until", Instant, comment="from then on another mailer may call again, with the same key"),
     required("attempts", Integer, server_default="1", comment="calls of the provider, the present one included"),
     required("claimed_at", Instant),
+    required("done", ARRAY(SmallInteger), server_default="{}", comment="positions taken so far, where no key tells"),
     Column("accepted_at", Instant, comment="when the provider's answer was here"),
     Column("error", Text, comment="what the provider said last"),
     Column(
