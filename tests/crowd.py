@@ -104,9 +104,30 @@ def leaf(now: datetime) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-def tree(now: datetime) -> st.SearchStrategy[dict[str, Any]]:
+def windowed() -> st.SearchStrategy[dict[str, Any]]:
+    """Leaves over what was bought and redeemed; the days are those around which events lie."""
+    days = {"last_days": st.sampled_from([1, 30, 60])}
+    of = st.sampled_from(
+        [{}, {"product_id": "bread"}, {"category": "Bakery"}, {"category": "Dairy"}, {"store_id": "s1"}]
+    )
+    what = st.sampled_from([{"product_ids": ["milk", "cake"]}, {"categories": ["Bakery"]}, {"store_ids": ["s1", "s2"]}])
+    codes = {"coupon_codes": st.lists(st.sampled_from(["K1", "K2"]), min_size=1, max_size=2)}
+    op = {"op": st.sampled_from(["has_any", "has_none"])}
+    quantities = st.builds(
+        lambda op, value: {"field": "units", "op": op, "value": value},
+        st.sampled_from(["gte", "lt", "eq"]), st.sampled_from([0, 0.5, 1, 1.25, 3]),
+    )  # fmt: skip
+    sums = st.one_of(compare("spend"), compare("visits"), quantities)
+    return st.one_of(
+        st.builds(lambda sums, of, days: sums | of | {"last_days": days}, sums, of, days["last_days"]),
+        st.builds(lambda one, what: {"field": "bought"} | one | what, st.fixed_dictionaries(op, optional=days), what),
+        st.fixed_dictionaries({"field": st.just("redeemed")} | op | codes, optional=days),
+    )
+
+
+def tree(now: datetime, leaves: st.SearchStrategy[dict[str, Any]] | None = None) -> st.SearchStrategy[dict[str, Any]]:
     return st.recursive(
-        leaf(now),
+        leaf(now) if leaves is None else leaves,
         lambda inner: st.one_of(
             st.builds(lambda parts: {"all": parts}, st.lists(inner, min_size=1, max_size=3)),
             st.builds(lambda parts: {"any": parts}, st.lists(inner, min_size=1, max_size=3)),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.criteria_model import Criteria, Customer, Purchase, holds
+
 Event = dict[str, Any]
-Criteria = Mapping[str, Any]
 Key = tuple[datetime, str, str]
 """When an event happened, and what decides between equal instants: its source and its id."""
 
@@ -32,6 +33,8 @@ TYPES = {
     "customer.consent_changed",
     "customer.merged",
     "customer.erased",
+    "mail.opened",
+    "mail.clicked",
 }
 PROFILE = (
     "name",
@@ -51,32 +54,13 @@ LAST_OR_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
-class Customer:
-    """One customer's numbers and profile."""
-
-    total_spent: int = 0
-    visit_count: int = 0
-    first_visit_at: datetime | None = None
-    last_visit_at: datetime | None = None
-    coupon_redemptions: int = 0
-    discount_received: int = 0
-    registered_at: datetime | None = None
-    profile: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def average_basket(self) -> int | None:
-        """Rounded half up."""
-        if not self.visit_count:
-            return None
-        return (2 * self.total_spent + self.visit_count) // (2 * self.visit_count)
-
-
-@dataclass
 class Model:
     """Takes events in the order of their arrival. `currencies`: of each organization that exists."""
 
     currencies: Mapping[str, str]
     now: datetime
+    lists: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Whom static segments name."""
     counted: list[Event] = field(default_factory=list)
     _identities: set[tuple[str, str, str]] = field(default_factory=set)
     _entries: set[tuple[str, ...]] = field(default_factory=set)
@@ -135,34 +119,37 @@ class Model:
             if customer_id is not None:
                 named[customer_id].append(event)
         voided = {event["data"]["sale_id"] for event in events if event["type"] == "sale.voided"}
-        given_back: dict[str, int] = defaultdict(int)
+        refunds: dict[str, list[Event]] = defaultdict(list)
         for event in events:
             if event["type"] == "sale.refunded":
-                given_back[event["data"]["sale_id"]] += event["data"]["total"]
+                refunds[event["data"]["sale_id"]].append(event)
         standing = self.redemptions(organization_id)
         found = {}
         for customer_id, own in named.items():
             customer = found[customer_id] = Customer(profile=profile_of(own))
+            customer.lists = [name for name, named in self.lists.items() if customer_id in named]
             for event in own:
                 data = event["data"]
                 if event["type"] == "sale.completed" and data["sale_id"] not in voided:
-                    customer.total_spent += data["total"] - given_back[data["sale_id"]]
-                    customer.visit_count += 1
-                    customer.first_visit_at = min(customer.first_visit_at or at(event), at(event))
-                    customer.last_visit_at = max(customer.last_visit_at or at(event), at(event))
+                    customer.purchases.append(purchase_of(event, refunds[data["sale_id"]]))
                 if event["type"] == "coupon.redeemed" and use_of(event) in standing:
                     customer.coupon_redemptions += 1
                     customer.discount_received += data["discount"]
+                    customer.uses.append((at(event), data["coupon_code"]))
+            bought = customer.purchases
+            customer.total_spent = sum(each.total - each.refunded for each in bought)
+            customer.visit_count = len(bought)
+            customer.first_visit_at = min((each.at for each in bought), default=None)
+            customer.last_visit_at = max((each.at for each in bought), default=None)
+            customer.last_open_at = max((at(event) for event in own if event["type"] == "mail.opened"), default=None)
+            customer.last_click_at = max((at(event) for event in own if event["type"] == "mail.clicked"), default=None)
             said = customer.profile.pop("registered_at", None)
             customer.registered_at = instant(said) if said else min(at(event) for event in own)
         return found
 
     def members(self, organization_id: str, criteria: Criteria, now: datetime) -> set[str]:
-        return {
-            customer_id
-            for customer_id, customer in self.customers(organization_id).items()
-            if holds(criteria, customer, now)
-        }
+        customers = self.customers(organization_id)
+        return {customer_id for customer_id, customer in customers.items() if holds(criteria, customer, now)}
 
     def _of(self, organization_id: str) -> list[Event]:
         return [event for event in self.counted if event["data"]["organization_id"] == organization_id]
@@ -235,6 +222,14 @@ def use_of(event: Event) -> tuple[str, str]:
     return event["data"]["coupon_code"], event["data"]["sale_id"]
 
 
+def purchase_of(sale: Event, refunds: Iterable[Event]) -> Purchase:
+    """A sale with what its refunds gave back, at the sale's instant."""
+    data, back = sale["data"], [event["data"] for event in refunds]
+    returned = [line for each in back for line in each.get("lines", [])]
+    refunded = sum(each["total"] for each in back)
+    return Purchase(at(sale), data["store_id"], data["total"], refunded, data.get("lines", []), returned)
+
+
 def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
@@ -288,48 +283,3 @@ def is_verified(events: list[Event]) -> bool:
         if "email_verified" in data and (about is None or about.lower() == (address or "").lower()):
             verified = bool(data["email_verified"])
     return verified
-
-
-def holds(criteria: Criteria, customer: Customer, now: datetime) -> bool:  # noqa: PLR0911 - one each kind of leaf
-    """Whether a customer meets criteria."""
-    if "all" in criteria:
-        return all(holds(part, customer, now) for part in criteria["all"])
-    if "any" in criteria:
-        return any(holds(part, customer, now) for part in criteria["any"])
-    if "not" in criteria:
-        return not holds(criteria["not"], customer, now)
-    name, op = criteria["field"], criteria["op"]
-    value: Any = criteria.get("value")
-    if name in {"total_spent", "visit_count", "average_basket", "coupon_redemptions"}:
-        return compares(getattr(customer, name), op, value)
-    if name in {"last_visit", "first_visit", "registered"}:
-        return lies(getattr(customer, f"{name}_at"), op, criteria.get("days", 0) * DAY, now)
-    if name == "tags":
-        both = set(customer.profile["tags"]) & set(value)
-        return {"has_any": bool(both), "has_all": both == set(value), "has_none": not both}[op]
-    if op == "in":
-        return customer.profile[name] in value
-    return bool(customer.profile[name] == value)
-
-
-def compares(number: int | None, op: str, value: Any) -> bool:
-    if number is None:
-        return False
-    if op == "between":
-        return bool(value[0] <= number <= value[1])
-    return bool(
-        {
-            "gte": number >= value,
-            "gt": number > value,
-            "lte": number <= value,
-            "lt": number < value,
-            "eq": number == value,
-        }[op]
-    )
-
-
-def lies(when: datetime | None, op: str, span: timedelta, now: datetime) -> bool:
-    """The last N days are the half-open span (now - N x 24 h, now]; the future counts as now."""
-    if op == "never" or when is None:
-        return op == "never" and when is None
-    return min(when, now) > now - span if op == "within_last" else when <= now - span

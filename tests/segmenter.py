@@ -22,8 +22,9 @@ from shared.database.engine import connect
 from shared.domain.events import topic_of
 from shared.kafka import Topic, create_topics, producer
 from shared.settings import SegmenterSettings
+from tests.criteria_model import Criteria, Customer
 from tests.integration.conftest import add_organization
-from tests.model import Criteria, Customer, Event, Model
+from tests.model import Event, Model
 from tests.stack import eventually
 
 Place = tuple[str, int, int]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from services.segmenter import fill, memberships
 from services.segmenter.batch import ALONE, SHARE
@@ -25,7 +26,7 @@ from shared.logging import logger
 from shared.settings import SegmenterSettings
 
 log = logger(__name__)
-FIRST_PAGES = 500
+FIRST_PAGES = 200
 LONGEST = 0.15  # seconds that a part should take: events wait for it
 AT_ONCE = 5_000  # customers, where memory is asked
 OPEN = """
@@ -99,17 +100,20 @@ class Backfill(Listener):
         self, connection: Connection, programs: Programs, whose: tuple[str, str], segment: Segment
     ) -> Iterator[float]:
         """Gives how much is done, part by part. Rows that came after the first lock are right by their own events."""
-        for pages, share in _parts(connection):
+        row = connection.execute(PAGES).fetchone()
+        walk = Walk(int(row[0]) if row else 0)
+        while walk.first < walk.total:
             with connection.transaction():
                 connection.execute(ALONE, [whose[0]])
+                started = time.perf_counter()
                 now = self.clock()
                 program = programs.of(connection, *whose)
                 if _still(program, segment.segment_id, segment.version) is None:
                     return
-                moves = fill.by_pages(connection, program, segment, pages, now)
+                moves = fill.by_pages(connection, program, segment, Pages(walk.first, walk.number), now)
                 memberships.finish(connection, moves, now)
             _measure(moves)
-            yield share
+            yield walk.took(time.perf_counter() - started)
 
     def _by_customers(
         self, connection: Connection, programs: Programs, whose: tuple[str, str], segment: Segment
@@ -147,17 +151,20 @@ class Backfill(Listener):
                 connection.execute(REMOVE, known)
 
 
-def _parts(connection: Connection) -> Iterator[tuple[Pages, float]]:
-    """The pages of the customer table, as many at a time as took LONGEST; with the share done after them."""
-    row = connection.execute(PAGES).fetchone()
-    total = int(row[0]) if row else 0
-    first, number = 0, FIRST_PAGES
-    while first < total:
-        started = time.perf_counter()
-        yield Pages(first, number), (first + number) / total
-        first += number
-        fit = number * LONGEST / (time.perf_counter() - started)
-        number = int(min(max(fit, number / 4, 50), number * 4))
+@dataclass
+class Walk:
+    """Through the `total` pages of the customer table, as many at a time as take LONGEST."""
+
+    total: int
+    first: int = 0
+    number: int = FIRST_PAGES
+
+    def took(self, seconds: float) -> float:
+        """Go on after a part that took so long; gives the share that is done."""
+        self.first += self.number
+        fit = self.number * LONGEST / max(seconds, 0.001)
+        self.number = int(min(max(fit, self.number / 4, 50), self.number * 4))
+        return self.first / self.total
 
 
 def _still(program: Program, segment_id: str, version: int) -> Segment | None:

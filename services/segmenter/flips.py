@@ -15,8 +15,9 @@ from services.segmenter.memberships import Moves
 from services.segmenter.program import Programs
 from services.segmenter.staging import Connection
 from shared import metrics
-from shared.clock import utc_now
+from shared.clock import Clock, utc_now
 from shared.database.recheck import FLIPS_CHANNEL
+from shared.settings import SegmenterSettings
 
 AT_ONCE = 2_000
 NEXT = """
@@ -47,10 +48,14 @@ class Flips(Listener):
 
     channel = FLIPS_CHANNEL
 
+    def __init__(self, settings: SegmenterSettings, clock: Clock = utc_now) -> None:
+        super().__init__(settings)
+        self.clock = clock
+
     def work(self, connection: Connection) -> float:
         programs = Programs()
         while not self.ending.is_set():
-            now = utc_now()
+            now = self.clock()
             due = connection.execute(DUE, [now]).fetchall()
             if not sum(self._flip(connection, programs, *organization) for organization in due):
                 break
@@ -58,26 +63,25 @@ class Flips(Listener):
         if row is None or row[0] is None:
             return LONGEST_WAIT
         # Not before the instant, even by the clock's last digit.
-        return float(max(0.0, (row[0] - utc_now()).total_seconds()) + 0.000_5)
+        return float(max(0.0, (row[0] - self.clock()).total_seconds()) + 0.000_5)
 
     def _flip(self, connection: Connection, programs: Programs, organization_id: str, time_zone: str) -> int:
         moves = Moves()
         with connection.transaction():
             connection.execute(SHARE, [organization_id])
-            now = utc_now()
+            now = self.clock()
             known = {"organization_id": organization_id, "now": now, "at_once": AT_ONCE}
             taken = connection.execute(TAKE, known).fetchall()
             if taken:
                 program = programs.of(connection, organization_id, time_zone)
                 cause = "edit" if all(row[0] == "edit" for row in taken) else "time"
-                memberships.refresh(connection, program, utc_now, cause, moves, is_due=True, is_locked=False)
+                memberships.refresh(connection, program, self.clock, cause, moves, is_due=True, is_locked=False)
                 memberships.finish(connection, moves, now)
         self._measure([row[1] for row in taken if row[0] == "time"], moves)
         return len(taken)
 
-    @staticmethod
-    def _measure(due: list[datetime], moves: Moves) -> None:
-        stored = utc_now()
+    def _measure(self, due: list[datetime], moves: Moves) -> None:
+        stored = self.clock()
         for instant in due:
             metrics.flip_delay.observe((stored - instant).total_seconds())
         metrics.segment_changes.labels("entered").inc(moves.entered)

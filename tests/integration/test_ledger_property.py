@@ -7,8 +7,8 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -16,18 +16,27 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
+from sqlalchemy import select
 
 from services.segmenter import arrays, express, staging
 from services.segmenter.batch import Batches, process_or_split
 from services.segmenter.changes import slots
-from shared.database.engine import connect, sql
+from services.segmenter.flips import Flips
+from shared.database.engine import connect, sql, statement
 from shared.database.ledger_stats import stats_from_ledger
+from shared.database.predicate import predicate
+from shared.database.tables import customer as customer_table
+from shared.domain.criteria import parse
+from shared.settings import SegmenterSettings
+from tests import crowd
+from tests.criteria_model import Criteria, Customer
 from tests.integration.conftest import add_organization
-from tests.model import Criteria, Customer, Event, Model, entry_of
+from tests.model import Event, Model, entry_of
 from tests.till import NOW, Record, records
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+TICK = timedelta(microseconds=1)
 MAIL_TOPIC = "crm.mail.v1"
 EXAMPLES = settings(
     deadline=None,
@@ -51,6 +60,14 @@ CRITERIA: dict[int, Criteria] = {
     63: {"field": "average_basket", "op": "lt", "value": 200},
     64: {"field": "marketing_consent", "op": "is", "value": True},
     71: {"field": "email_frequency", "op": "in", "value": ["weekly", "never"]},
+    2: {"field": "spend", "op": "gte", "value": 500, "last_days": 30},
+    3: {"field": "units", "op": "gt", "value": 1.5, "last_days": 60, "category": "Bakery"},
+    4: {"not": {"field": "visits", "op": "gte", "value": 1, "last_days": 1}},
+    10: {"field": "bought", "op": "has_any", "store_ids": ["s2"], "last_days": 30},
+    11: {"field": "redeemed", "op": "has_none", "coupon_codes": ["K1"], "last_days": 60},
+    12: {"field": "birthday", "op": "in_next", "days": 7},
+    13: {"field": "anniversary", "op": "today"},
+    14: {"field": "last_open", "op": "within_last", "days": 30},
     130: {
         "all": [
             {"field": "email_verified", "op": "is", "value": True},
@@ -59,10 +76,20 @@ CRITERIA: dict[int, Criteria] = {
     },
 }
 LIST = 5  # the slot of a static segment
+FIRST_TREE = 140  # slots of the segments that an example draws
 CUSTOMERS = ["c-1", "c-2", 'it\'s "a\\b"', "ü" * 64]
 SALES = ["R-1", "R-2", "R-3", "R'\\4"]
 CODES = ["K1", "K2"]
-TIMES = [NOW - offset for offset in (timedelta(0), HOUR, DAY, 30 * DAY, 60 * DAY, 61 * DAY, 400 * DAY, -HOUR)]
+STORES = ["s1", "s2"]
+PRODUCTS = {"bread": "Bakery", "cake": "Bakery", "milk": "Dairy"}
+# At the edges of windows and beside them, on a leap day, and in the future of now.
+TIMES = [
+    NOW - offset
+    for offset in (
+        timedelta(0), HOUR, DAY, 30 * DAY - TICK, 30 * DAY, 30 * DAY + TICK, 60 * DAY, 61 * DAY, 400 * DAY, -HOUR
+    )
+] + [datetime(2024, 2, 29, 20, 0, tzinfo=UTC)]  # fmt: skip
+WAITS = [TICK, HOUR, HOUR + TICK, DAY, 30 * DAY - TICK]
 
 LISTED = CUSTOMERS[1:3]
 
@@ -91,6 +118,22 @@ def fixed(**data: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(data)
 
 
+receipts = st.lists(
+    st.builds(
+        lambda product, quantity, total: {
+            "product_id": product, "category": PRODUCTS[product], "quantity": quantity, "total": total
+        },
+        st.sampled_from(sorted(PRODUCTS)), st.sampled_from([0.25, 1, 1.25, 2]), amounts,
+    ), max_size=2,
+)  # fmt: skip
+
+
+def as_receipt(data: dict[str, Any]) -> dict[str, Any]:
+    """With a total that the lines give, where there are any."""
+    lines = data["lines"]
+    return data | {"total": sum(line["total"] for line in lines)} if lines else data
+
+
 def facts(*, identity: str) -> st.SearchStrategy[Event]:
     """What happened: type, time and data. `identity` says which of merges and erasures occur."""
     profile = st.fixed_dictionaries(
@@ -98,11 +141,24 @@ def facts(*, identity: str) -> st.SearchStrategy[Event]:
     )
     consent = fixed(customer_id=customers, marketing_consent=st.booleans(), where=st.none() | st.just("till"))
     sales = st.sampled_from(SALES)
+    stores = st.sampled_from(STORES)
+    mail = fixed(customer_id=customers, message_id=st.just("m"), campaign_id=st.just("m"))
     kinds: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-        "sale.completed": fixed(sale_id=sales, customer_id=customers_or_none, total=amounts, currency=st.just("USD")),
+        "sale.completed": fixed(
+            sale_id=sales,
+            customer_id=customers_or_none,
+            total=amounts,
+            currency=st.just("USD"),
+            store_id=stores,
+            lines=receipts,
+        ).map(as_receipt),
         "sale.refunded": fixed(
-            sale_id=sales, customer_id=customers_or_none, refund_id=st.sampled_from(["F1", "F2"]), total=amounts
-        ),
+            sale_id=sales,
+            customer_id=customers_or_none,
+            refund_id=st.sampled_from(["F1", "F2"]),
+            total=amounts,
+            lines=receipts,
+        ).map(as_receipt),
         "sale.voided": fixed(sale_id=sales, customer_id=customers_or_none),
         "coupon.redeemed": fixed(
             sale_id=sales, customer_id=customers_or_none, coupon_code=st.sampled_from(CODES), discount=amounts
@@ -112,6 +168,8 @@ def facts(*, identity: str) -> st.SearchStrategy[Event]:
         ),
         "customer.upserted": profile,
         "customer.consent_changed": consent,
+        "mail.opened": mail,
+        "mail.clicked": mail.map(lambda data: data | {"link": "https://example.com/"}),
     }
     if "merge" in identity:
         pairs = st.lists(customers, min_size=2, max_size=2, unique=True)
@@ -132,15 +190,22 @@ RUBBISH = [b"{", b"\xff", b"[]", b'{"specversion":"0.3"}', b'{"specversion":"1.0
 
 @dataclass(frozen=True)
 class Step:
-    """A batch of `size` events; then perhaps a crash, before or after what follows the commit."""
+    """Perhaps time passes; a batch of `size` events; then perhaps a crash, before or after what follows the commit."""
 
     size: int
     lane: int
     fate: str
+    wait: timedelta = timedelta(0)
 
 
 steps = st.lists(
-    st.builds(Step, st.integers(1, 6), st.integers(0, 1), st.sampled_from(["", "", "", "unsettled", "uncommitted"])),
+    st.builds(
+        Step,
+        st.integers(1, 6),
+        st.integers(0, 1),
+        st.sampled_from(["", "", "", "unsettled", "uncommitted"]),
+        st.sampled_from([*[timedelta(0)] * 20, *WAITS]),
+    ),
     min_size=3,
     max_size=16,
 )
@@ -148,6 +213,15 @@ steps = st.lists(
 
 class CrashError(Exception):
     pass
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
 class Fragile(Batches):
@@ -167,18 +241,25 @@ class Bench:
 
     lanes: list[Fragile]
     numbers: Iterator[int]
+    clock: Hands
+    flips: Flips
+    segments: dict[str, dict[int, Criteria]] = field(default_factory=dict)
+    """Of each organization, by slot."""
 
-    def organize(self, *, listed: bool = False) -> str:
-        """An organization with all segments; `listed`: with two customers in its list."""
+    def organize(self, trees: Sequence[Criteria] = (), *, listed: bool = False) -> str:
+        """An organization with all segments, and `trees`; `listed`: with two customers in its list."""
         organization_id = f"o{next(self.numbers)}"
         connection = self.lanes[0].connection
+        self.clock.now = NOW
+        connection.execute("DELETE FROM flip")  # of examples before
+        self.segments[organization_id] = CRITERIA | {FIRST_TREE + n: tree for n, tree in enumerate(trees)}
         add_organization(connection, organization_id, {})
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO segment (organization_id, segment_id, name, kind, criteria, slot) VALUES (%s, %s, %s, 'dynamic', %s, %s)",
                 [
                     (organization_id, f"s{slot}", f"s{slot}", psycopg.types.json.Jsonb(tree), slot)
-                    for slot, tree in CRITERIA.items()
+                    for slot, tree in self.segments[organization_id].items()
                 ],
             )
         add = "INSERT INTO segment (organization_id, segment_id, name, kind, slot) VALUES (%s, %s, %s, 'static', %s)"
@@ -193,6 +274,10 @@ class Bench:
         """One batch after the other; what was not committed to Kafka comes again, cut anew."""
         position = 0
         for step in [*plan, *[Step(7, n % 2, "") for n in range(len(arrivals))]]:
+            if step.wait:
+                self.clock.now += step.wait
+                if step.lane:  # else the timer stands still, and catches up later
+                    self.flips.work(self.lanes[0].connection)
             lane, taken = self.lanes[step.lane], arrivals[position : position + step.size]
             if not taken:
                 break
@@ -203,6 +288,7 @@ class Bench:
                 continue
             if not step.fate:
                 position += step.size
+        self.flips.work(self.lanes[0].connection)
 
     def run_at_once(self, arrivals: Sequence[Record], size: int) -> None:
         """Both lanes at the same time, each with every other batch."""
@@ -249,7 +335,10 @@ def bench(request: pytest.FixtureRequest, database_server: str, template: str) -
             )
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(express, "SMALLEST", 1 if request.param == "express" else 1_000_000)
-            yield Bench([one, two], itertools.count())
+            clock = Hands()
+            for each in (one, two):
+                each.clock = clock
+            yield Bench([one, two], itertools.count(), clock, Flips(SegmenterSettings(database=database), clock))
 
 
 @contextmanager
@@ -257,7 +346,7 @@ def lane(database: str) -> Iterator[Fragile]:
     with connect(database, autocommit=True) as connection:
         staging.prepare(connection)
         arrays.prepare(connection)
-        yield Fragile(connection, MAIL_TOPIC, lambda: NOW)
+        yield Fragile(connection, MAIL_TOPIC)
 
 
 def published(organization_id: str, told: Sequence[Event | bytes]) -> list[Event | bytes]:
@@ -287,17 +376,18 @@ def expected_columns(customer: Customer) -> dict[str, Any]:
         profile[f"{name}_year"] = int(day[:4]) if day and day[0] != "-" else None
     profile |= {"consent_where": profile.pop("where"), "consent_wording": profile.pop("wording")}
     numbers = ("total_spent", "visit_count", "coupon_redemptions", "discount_received")
-    instants = ("first_visit_at", "last_visit_at", "registered_at")
+    instants = ("first_visit_at", "last_visit_at", "registered_at", "last_open_at", "last_click_at")
     return profile | {name: getattr(customer, name) for name in (*numbers, *instants)}
 
 
 def assert_members(bench: Bench, organization_id: str, model: Model | None, rows: dict[str, dict[str, Any]]) -> None:
-    """Bits, counters and the outbox replayed say the same, and what the model says."""
+    """Bits, counters and the outbox replayed say the same, and what SQL says and the model."""
+    segments, now = bench.segments[organization_id], bench.clock.now
     connection = bench.lanes[0].connection
     counts = dict(
         connection.execute("SELECT slot, member_count FROM segment WHERE organization_id = %s", [organization_id])
     )
-    members: dict[int, set[str]] = {slot: set() for slot in (LIST, *CRITERIA)}
+    members: dict[int, set[str]] = {slot: set() for slot in (LIST, *bench.segments[organization_id])}
     for customer_id, row in rows.items():
         bits = int.from_bytes(row["memberships"], "little")
         for slot in range(bits.bit_length()):
@@ -305,9 +395,13 @@ def assert_members(bench: Bench, organization_id: str, model: Model | None, rows
                 members[slot].add(customer_id)
     assert counts == {slot: len(found) for slot, found in members.items()}
     assert replayed(bench, organization_id) == members
-    if model is not None:
-        expected = {slot: model.members(organization_id, tree, NOW) for slot, tree in CRITERIA.items()}
-        assert members == expected | {LIST: set(rows) & listed(bench, organization_id)}
+    in_list = listed(bench, organization_id)
+    for slot, tree in segments.items():
+        meant = select(customer_table.c.customer_id).where(predicate(parse(tree), organization_id, "UTC", now))
+        assert {row[0] for row in connection.execute(*statement(meant))} == members[slot], (tree, now)
+        if model is not None:
+            assert model.members(organization_id, tree, now) == members[slot], (tree, now)
+    assert members[LIST] == set(rows) & in_list
 
 
 def listed(bench: Bench, organization_id: str) -> set[str]:
@@ -318,7 +412,7 @@ def listed(bench: Bench, organization_id: str) -> set[str]:
 
 def replayed(bench: Bench, organization_id: str) -> dict[int, set[str]]:
     """The members after every change that the outbox tells; each must be a change."""
-    members: dict[int, set[str]] = {slot: set() for slot in (LIST, *CRITERIA)}
+    members: dict[int, set[str]] = {slot: set() for slot in (LIST, *bench.segments[organization_id])}
     changes = 'SELECT customer_id, entered, "left" FROM outbox WHERE organization_id = %s ORDER BY outbox_id'
     for customer_id, entered, left in bench.lanes[0].connection.execute(changes, [organization_id]):
         for slot in slots(left):
@@ -366,24 +460,52 @@ def assert_forgotten(bench: Bench, organization_id: str, events: Sequence[Event]
             assert bench.lanes[0].connection.execute(kept, known).fetchall() == []
 
 
+def in_list(leaf: dict[str, Any]) -> dict[str, Any]:
+    """Where it asks for a static segment: ours."""
+    return leaf | {"value": f"s{LIST}"} if leaf["field"] == "segment" else leaf
+
+
 # Any two events may share an identity or a sale, whatever they say: the first to arrive counts.
 anything = st.builds(lambda told, number: told | {"id": f"e{number}"}, facts(identity=""), st.integers(0, 25))
 
 
-@given(told=st.lists(st.one_of(*[anything] * 6, st.sampled_from(RUBBISH)), min_size=10, max_size=40), plan=steps)
-@settings(EXAMPLES, max_examples=40)
+# Any leaf, the windowed ones as often as all others.
+trees = st.lists(crowd.tree(NOW, crowd.leaf(NOW).map(in_list) | crowd.windowed()), min_size=1, max_size=8)
+
+
+@given(
+    told=st.lists(st.one_of(*[anything] * 6, st.sampled_from(RUBBISH)), min_size=10, max_size=40),
+    plan=steps,
+    drawn=trees,
+    chance=st.randoms(use_true_random=False),
+)
+@settings(EXAMPLES, max_examples=30)
 def test_what_comes_first_counts_through_repetitions_and_crashes(
-    bench: Bench, told: list[Any], plan: list[Step]
+    bench: Bench, told: list[Any], plan: list[Step], drawn: list[Criteria], chance: random.Random
 ) -> None:
-    organization_id = bench.organize(listed=True)
-    model = Model({organization_id: "USD"}, NOW)
+    organization_id = bench.organize(drawn, listed=True)
+    model = Model({organization_id: "USD"}, NOW, {f"s{LIST}": LISTED})
     events = published(organization_id, told)
     arrivals = records(events)
     bench.run(arrivals, plan)
     codes = model.take_all(events)
     assert letters(bench, arrivals) == codes
     assert_equal(bench, organization_id, model)
+    for edge in edges(bench, model, chance):
+        bench.clock.now = edge
+        bench.flips.work(bench.lanes[0].connection)
+        assert_equal(bench, organization_id, model)
     assert_recomputed(bench, organization_id)
+
+
+def edges(bench: Bench, model: Model, chance: random.Random) -> list[datetime]:
+    """Two instants to come at which an event leaves a window, or just beside them, in order."""
+    days = (1, 30, 60)
+    sales = [event for event in model.counted if event["type"] == "sale.completed"]
+    found = [datetime.fromisoformat(event["time"]) + n * DAY for event in sales for n in days]
+    later = sorted(at for at in set(found) if at > bench.clock.now)
+    chosen = sorted(chance.sample(later, min(2, len(later))))
+    return [at + chance.choice([-TICK, 0 * TICK, 0 * TICK]) for at in chosen]
 
 
 def consistent(told: Sequence[Event]) -> list[Event]:
