@@ -161,7 +161,7 @@ async def _by_framework(request: Request, error: Exception) -> JSONResponse:
 def _said(error: Mapping[str, Any]) -> FieldError:
     if error["type"] == "json_invalid":  # its place is a position in the text
         return {"field": "", "message": f"must be JSON: {error['ctx']['error']}"}
-    return {"field": _path(error["loc"]), "message": error["msg"]}
+    return {"field": _path(error["loc"]), "message": error["msg"].removeprefix("Value error, ")}
 
 
 def _path(location: Sequence[int | str]) -> str:

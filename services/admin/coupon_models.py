@@ -26,6 +26,12 @@ def _code(value: str) -> str:
         raise ValueError(error.message) from None
 
 
+def _limit(value: int) -> int:
+    if value < 1:
+        raise ValueError("must be at least 1; null for no limit, and state paused to stop a coupon")
+    return value
+
+
 def _hours(value: Any) -> Any:
     """Also "09:00-12:00" and ["09:00", "12:00"]."""
     parts = value.split("-") if isinstance(value, str) else value
@@ -52,7 +58,9 @@ Code = Annotated[
 Name = Annotated[str, Field(max_length=128, pattern=PRINTABLE)]
 Description = Annotated[str, Field(max_length=2_000, pattern=PRINTABLE_LINES)]
 Amount = Annotated[int, Field(ge=1, le=MOST_MONEY, strict=True, description="Minor units.")]
-Limit = Annotated[int, Field(ge=1, le=10**9, strict=True, description="At least 1; null for no limit.")]
+Limit = Annotated[
+    int, Field(le=10**9, strict=True, description="At least 1; null for no limit."), AfterValidator(_limit)
+]
 Time = Annotated[str, Field(pattern=f"^({_TIME.pattern})$", description="HH:MM by the organization's clock.")]
 Weekday = Annotated[
     Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"], BeforeValidator(_weekday)

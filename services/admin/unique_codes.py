@@ -10,7 +10,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Connection, Engine, Select, and_, select
 
-from services.admin import audit
+from services.admin import audit, idempotency
 from services.admin.coupon_grants import Days, Expiry
 from services.admin.coupon_models import until
 from services.admin.coupons import row_of
@@ -64,6 +64,28 @@ class Made(BaseModel):
     items: list[UniqueCode]
 
 
+class Request(BaseModel):
+    """What an idempotency key stands for."""
+
+    coupon_code: str
+    wanted: NewCodes
+
+
+def make_once(
+    connection: Connection, key: Key, request_key: str | None, code: str, wanted: NewCodes, *, now: datetime
+) -> Made:
+    """Make them, or find those that the same request made. Raises NotFoundError and InvalidError."""
+    made: list[Made] = []
+
+    def first() -> str:
+        made.append(make(connection, key, code, wanted, now))
+        return now.isoformat()
+
+    row = row_of(connection, key.organization_id, code)
+    at = idempotency.once(connection, key, request_key, Request(coupon_code=row.code, wanted=wanted), first)
+    return made[0] if made else _made_at(connection, key.organization_id, row.code, wanted, datetime.fromisoformat(at))
+
+
 def make(connection: Connection, key: Key, code: str, wanted: NewCodes, now: datetime) -> Made:
     """Raises NotFoundError and InvalidError. A million take some ten seconds."""
     row = row_of(connection, key.organization_id, code)
@@ -111,6 +133,13 @@ def stream(engine: Engine, organization_id: str, code: str) -> Iterator[bytes]:
                 for row in part
             )
             yield buffer.getvalue().encode()
+
+
+def _made_at(connection: Connection, organization_id: str, code: str, wanted: NewCodes, at: datetime) -> Made:
+    own = _rows(organization_id, code).where(coupon_code.c.created_at == at, coupon_code.c.message_id.is_(None))
+    rows = connection.execute(own.limit(MOST_SHOWN)).mappings()
+    items = [UniqueCode.model_validate(dict(row)) for row in rows]
+    return Made(created=wanted.count or len(wanted.customer_ids), items=items)
 
 
 def _rows(organization_id: str, code: str) -> Select[tuple[object, ...]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,11 @@ import msgspec
 import psycopg
 import pytest
 from kafka import KafkaConsumer
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
 from shared.clock import utc_now
 from shared.database.engine import engine
-from shared.database.tables import message
+from shared.database.tables import coupon, coupon_code, message
 from shared.domain.events import MailSent, SegmentEntered, decode, kafka_key
 from shared.kafka import Topic, create_topics, producer
 from shared.settings import MailerSettings
@@ -118,7 +119,9 @@ def test_everybody_gets_it_exactly_once_through_kills_and_a_failing_provider(
         add_people(connection, *[person(f"c{n:04}") for n in range(RECIPIENTS)])
         for reason, given in barred.items():
             add_people(connection, *[person(f"{reason}-{n}", **given) for n in range(25)])
-        add_campaign(connection)
+        rules = {"organization_id": ORGANIZATION, "code": "VIP500", "type": "fixed", "value": 50_000}
+        connection.execute(insert(coupon).values(rules))
+        add_campaign(connection, body="Hello, take {coupon_code}.", coupon_code="VIP500", unique_codes=True)
     chance = random.Random(6)
     for kill in range(4):
         kind = ("429", "500", "drop_after_accept")[kill % 3]
@@ -144,7 +147,13 @@ def test_everybody_gets_it_exactly_once_through_kills_and_a_failing_provider(
             str(each)
             for each in connection.execute(select(message.c.message_id).where(message.c.state == "sent")).scalars()
         }
+        codes = {f"{row.customer_id}@example.com": row.code for row in connection.execute(select(coupon_code)).all()}
     assert {event.data.message_id for event in sent_events(chosen)} == ids
+    # Each mail's code is its recipient's at the till, and no other was made.
+    assert {mail["to"][0]: re.findall(r"take (\w+)", mail["text"]) for mail in inbox.mails()} == {
+        to: [code] for to, code in codes.items()
+    }
+    assert len(codes) == RECIPIENTS
 
 
 def test_a_segment_entry_becomes_a_mail_though_the_mailer_is_killed_and_the_database_goes(

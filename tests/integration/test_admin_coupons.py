@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.database.tables import coupon_use, ledger
+from shared.database.tables import coupon_use, customer_merge, ledger
 from shared.domain.coupons.codes import is_well_formed
 from shared.settings import AdminSettings
 from tests.admin import Api, running
@@ -242,6 +242,35 @@ def test_unique_codes_are_made_in_bulk(api: Api) -> None:
     assert api("POST", "/coupons/VIP500/unique-codes", {}).status_code == 422
     assert api("POST", "/coupons/VIP500/unique-codes", {"count": 1_000_001}).status_code == 422
     assert api("POST", "/coupons", VIP | {"code": mine[0]["code"]}).status_code == 409
+
+
+def test_the_same_request_key_makes_unique_codes_once(api: Api) -> None:
+    make(api)
+    path, body = "/coupons/VIP500/unique-codes", {"customer_ids": ["c-2", "c-1"]}
+    first = api("POST", path, body, idempotency_key="k-1").json()
+    again = api("POST", path, body, idempotency_key="k-1").json()
+    assert again["created"] == 2
+    assert {item["code"] for item in again["items"]} == {item["code"] for item in first["items"]}
+    assert len(api.get(path)["items"]) == 2
+    assert api("POST", path, {"count": 3}, idempotency_key="k-1").status_code == 422
+    make(api, code="OTHER5")
+    assert api("POST", "/coupons/OTHER5/unique-codes", body, idempotency_key="k-1").status_code == 422
+
+
+def test_a_grant_goes_to_who_the_customer_is_now(api: Api) -> None:
+    make(api)
+    merge = {"into_customer_id": "c-2", "merged_at": NOW, "event_key": "e"}
+    api.insert(customer_merge, organization_id="demo", customer_id="c-1", root_customer_id="c-2", **merge)
+    assert api("POST", "/coupons/VIP500/grants", {"customer_ids": ["c-1", "c-2"]}).json()["granted"] == 1
+    assert [item["customer_id"] for item in api.get("/coupons/VIP500/grants")["items"]] == ["c-2"]
+
+
+def test_what_is_refused_says_what_to_do_in_plain_words(api: Api) -> None:
+    for rules, says in (
+        ({"limit_total": 0}, "limit_total: must be at least 1; null for no limit"),
+        ({"code": "A"}, "code: must be 4 to 20 letters A-Z and digits"),
+    ):
+        assert api("POST", "/coupons", VIP | rules).json()["detail"].startswith(says)
 
 
 def test_a_segment_that_a_coupon_uses_stays(api: Api) -> None:

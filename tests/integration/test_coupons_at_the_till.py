@@ -224,3 +224,24 @@ def test_a_key_that_may_not_publish_may_not_ask(ingest: Service) -> None:
     viewer = Till(ingest.client, ingest.key("viewer"))
     assert viewer.quote("VIP500").status_code == 403
     assert Till(ingest.client, "rg.demo.x.y").hold("VIP500").status_code == 401
+
+
+def test_a_first_purchase_coupon_counts_once_though_no_sale_has_arrived_yet(ingest: Service, till: Till) -> None:
+    add_coupon(ingest.engine, "HELLO5", first_purchase_only=True)
+    first = till.hold("HELLO5", "S-1", customer_id="c-1")
+    assert first.status_code == 201
+    assert codes(till.hold("HELLO5", "S-2", customer_id="c-1")) == ["first_purchase_only"]
+    till.release(first.json()["id"])
+    second = till.hold("HELLO5", "S-2", customer_id="c-1")
+    assert till.commit(second.json()["id"]).status_code == 200
+    assert codes(till.hold("HELLO5", "S-3", customer_id="c-1")) == ["first_purchase_only"]
+    assert till.hold("HELLO5", "S-3", customer_id="c-2").status_code == 201
+
+
+def test_an_empty_basket_is_told_what_to_do(ingest: Service, till: Till) -> None:
+    add_coupon(ingest.engine, "VIP500")
+    for total in (0, -5):
+        refused = till.hold("VIP500", total=total)
+        assert refused.status_code == 422
+        assert refused.json()["detail"] == "total: must be at least 1: ask when something that costs is in the basket"
+    assert states(ingest.engine, "VIP500") == {}

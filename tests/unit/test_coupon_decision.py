@@ -46,6 +46,30 @@ def test_a_product_bound_coupon_needs_lines() -> None:
     assert codes(decide(bound, replace(BASKET, lines=()))) == ["no_matching_products"]
 
 
+def test_a_cashier_can_say_what_the_coupon_is_for() -> None:
+    def said(coupon: Coupon, basket: Basket) -> str:
+        decision = decide(coupon, basket)
+        assert isinstance(decision, Refused)
+        return decision.reasons[0].message
+
+    bakery = replace(TEN_PERCENT, include_categories=frozenset({"Bakery", "Tea"}))
+    sold = replace(BASKET, lines=(Line(100, "p-7", "Toys"),))
+    assert said(bakery, sold) == "Nothing in the basket is what this coupon is for: Bakery, Tea."
+    many = replace(TEN_PERCENT, include_products=frozenset({"a", "b", "c", "d"}))
+    assert said(many, sold) == "Nothing in the basket is what this coupon is for: a, b, c and more."
+    assert said(replace(TEN_PERCENT, exclude_categories=frozenset({"Toys"})), sold).endswith("coupon is for.")
+    assert "did not say what is in the basket" in said(bakery, replace(BASKET, lines=()))
+    assert "did not say in which one" in said(
+        replace(TEN_PERCENT, stores=frozenset({"s1"})), replace(BASKET, store_id=None)
+    )
+
+
+def test_a_first_purchase_is_over_when_the_coupon_was_used_in_another_sale() -> None:
+    first = replace(TEN_PERCENT, first_purchase_only=True)
+    assert isinstance(decide(first), Offer)
+    assert codes(decide(first, uses_by_customer=1)) == ["first_purchase_only"]
+
+
 def test_without_lines_the_total_counts() -> None:
     assert decide(TEN_PERCENT, replace(BASKET, lines=())) == Offer(1_000)
 

@@ -135,7 +135,9 @@ def codes_as_csv(code: Code, key: Viewer, parts: Parts) -> StreamingResponse:
 
 
 @router.post(f"{ONE}/unique-codes", status_code=201)
-def make_codes(code: Code, wanted: NewCodes, key: Marketer, parts: Parts, now: Now) -> Made:
+def make_codes(
+    code: Code, wanted: NewCodes, *, key: Marketer, parts: Parts, now: Now, request_key: RequestKey = None
+) -> Made:
     """Make codes for one use each: up to a million for whoever has them, or one for each of some customers."""
     with parts.engine.begin() as connection:
-        return unique_codes.make(connection, key, code, wanted, now)
+        return unique_codes.make_once(connection, key, request_key, code, wanted, now=now)

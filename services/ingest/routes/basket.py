@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.ingest.till.asked import Wanted
 from shared.domain import coupons
 from shared.domain.event_fields import CustomerId, Identifier
 
 Amount = Annotated[int, Field(ge=0, le=10**15, strict=True, description="Minor units.")]
+
+
+def _something(total: int) -> int:
+    if total < 1:
+        raise ValueError("must be at least 1: ask when something that costs is in the basket")
+    return total
+
+
+Total = Annotated[
+    int, Field(le=10**15, strict=True, description="Minor units, at least 1."), AfterValidator(_something)
+]
 
 
 class BasketLine(BaseModel):
@@ -34,7 +45,7 @@ class BasketBody(BaseModel):
     customer_id: CustomerId | None = None
     store_id: Identifier | None = None
     terminal_id: Identifier | None = None
-    total: Annotated[int, Field(ge=1, le=10**15, strict=True, description="Minor units; an empty basket has no use.")]
+    total: Total
     lines: Annotated[list[BasketLine], Field(max_length=1_000)] = []
 
     @model_validator(mode="after")

@@ -76,7 +76,7 @@ SELECT a.*, c.code IS NOT NULL AS is_known, coalesce(b.visit_count, 0) AS visit_
        CASE WHEN c.limit_total <= c.redemptions + c.held THEN (
            SELECT count(*) FROM coupon_use x WHERE x.organization_id = a.organization_id
            AND x.coupon_code = a.coupon_code AND x.state = 'held' AND x.expires_at <= %(now)s) ELSE 0 END AS ran_out,
-       CASE WHEN c.limit_per_customer IS NOT NULL THEN (
+       CASE WHEN c.limit_per_customer IS NOT NULL OR c.first_purchase_only THEN (
            SELECT count(*) FROM coupon_use x WHERE x.organization_id = a.organization_id
            AND x.customer_id = a.customer_id AND x.coupon_code = a.coupon_code AND {_LIVE}
            AND (x.code, x.sale_id) <> (a.code, a.sale_id)) ELSE 0 END AS uses_by_customer,

@@ -17,7 +17,7 @@ from services.ingest.background import Background
 from services.ingest.publisher import Publisher, Record
 from shared.domain.events import decode, kafka_key, topic_of
 
-MOST: Final = 1_000
+MOST: Final = 250  # more at once would keep quotes waiting
 ORGANIZATIONS = text("SELECT organization_id FROM organization ORDER BY organization_id")
 UNPUBLISHED = text("""
 SELECT organization_id, code, sale_id, customer_id, store_id, terminal_id, discount, redeemed_at
@@ -55,18 +55,21 @@ class Redeemed:
     async def publish_all(self) -> int:
         """How many were published. Raises TransientError, and what AWAY holds."""
         published = 0
-        while rows := await asyncio.to_thread(self._unpublished):
-            await self._publisher.publish([event_of(row) for row in rows])
-            await asyncio.to_thread(self._note, rows)
+        while True:
+            rows, events = await asyncio.to_thread(self._unpublished)
+            if rows:
+                await self._publisher.publish(events)
+                await asyncio.to_thread(self._note, rows)
             published += len(rows)
             if len(rows) < MOST:
                 break
         return published
 
-    def _unpublished(self) -> Sequence[Row[Any]]:
+    def _unpublished(self) -> tuple[Sequence[Row[Any]], list[Record]]:
         with self._engine.connect() as connection:
             ids = list(connection.execute(ORGANIZATIONS).scalars())
-            return connection.execute(UNPUBLISHED, {"ids": ids, "most": MOST}).all()
+            rows = connection.execute(UNPUBLISHED, {"ids": ids, "most": MOST}).all()
+        return rows, [event_of(row) for row in rows]
 
     def _note(self, rows: Sequence[Row[Any]]) -> None:
         places = {

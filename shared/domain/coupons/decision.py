@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from shared.domain.coupons.basket import Basket, covered, discount_of, spread
@@ -13,6 +14,8 @@ from shared.domain.coupons.facts import Facts
 from shared.domain.coupons.reasons import Reason, ReasonCode
 from shared.domain.coupons.rules import Coupon, is_open, when
 from shared.domain.money import format_money
+
+MOST_NAMED: Final = 3  # products or categories that a cashier would read out
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +104,22 @@ def _by_basket(coupon: Coupon, basket: Basket, base: int, currency: str) -> Iter
             f"{format_money(missing, currency)} more and it counts.",
         )
     if coupon.is_product_bound and base == 0:
-        yield Reason(
-            ReasonCode.NO_MATCHING_PRODUCTS,
-            "Nothing in the basket is what this coupon is for."
-            if basket.lines
-            else "This coupon is for certain products: send the basket's lines with it.",
-        )
+        yield Reason(ReasonCode.NO_MATCHING_PRODUCTS, _no_match(coupon, basket))
     if coupon.stores and basket.store_id not in coupon.stores:
-        yield Reason(ReasonCode.STORE, "This coupon does not count in this store.")
+        yield Reason(
+            ReasonCode.STORE,
+            "This coupon does not count in this store."
+            if basket.store_id
+            else "This coupon counts in certain stores only, and the till did not say in which one it stands.",
+        )
+
+
+def _no_match(coupon: Coupon, basket: Basket) -> str:
+    if not basket.lines:
+        return "This coupon is for certain products, and the till did not say what is in the basket."
+    named = sorted(coupon.include_categories) + sorted(coupon.include_products)
+    what = ", ".join(named[:MOST_NAMED]) + (" and more" if len(named) > MOST_NAMED else "")
+    return f"Nothing in the basket is what this coupon is for{f': {what}' if what else ''}."
 
 
 def _by_customer(coupon: Coupon, basket: Basket, facts: Facts, now: datetime, time_zone: str) -> Iterator[Reason]:
@@ -128,7 +139,8 @@ def _by_customer(coupon: Coupon, basket: Basket, facts: Facts, now: datetime, ti
         yield Reason(ReasonCode.NOT_GRANTED, "This code belongs to another customer.")
     if coupon.segment_id is not None and not facts.is_in_segment:
         yield Reason(ReasonCode.SEGMENT, "This coupon is for a group of customers that this one is not in.")
-    if coupon.first_purchase_only and facts.visit_count:
+    # A use in another sale is a purchase too, even if that sale is still on its way.
+    if coupon.first_purchase_only and (facts.visit_count or facts.uses_by_customer):
         yield Reason(ReasonCode.FIRST_PURCHASE_ONLY, "This coupon is for a customer's first purchase.")
     if coupon.grants_only and not facts.is_unique and facts.grant is None:
         yield Reason(ReasonCode.NOT_GRANTED, "This coupon was not given to this customer.")
