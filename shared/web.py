@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
+import random
 import re
 import signal
 import socket
 import sys
 import time
-import uuid
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -94,7 +94,7 @@ class Surroundings:
             return
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        request_id = given if _SOUND_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if _SOUND_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
         started = time.perf_counter()

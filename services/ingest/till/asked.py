@@ -78,7 +78,11 @@ def hold_at(organization_id: str, given: str) -> Place | None:
     except ValueError:
         return None
     match place:
-        case [organization, code, sale_id] if organization == organization_id and "\0" not in code + sale_id:
+        case [organization, code, sale_id] if organization == organization_id and _is_printable(code + sale_id):
             return organization, code, sale_id
         case _:
             return None
+
+
+def _is_printable(text: str) -> bool:
+    return not any(character < " " for character in text)

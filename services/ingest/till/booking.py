@@ -49,7 +49,7 @@ def book(connection: Connection, questions: Sequence[Question], now: datetime, h
                 answers.append(_hold(question, known, now, hold_for, changes))
             else:
                 answers.append(_settle(question, known, now, changes))
-        changes.write(connection)
+        changes.write(connection, now, now + hold_for)
     return answers
 
 
@@ -60,7 +60,7 @@ def _hold(wanted: Wanted, known: Known, now: datetime, hold_for: timedelta, chan
     if isinstance(decision, Refused):
         return decision
     use = Use(wanted.place, decision.discount, decision.lines, now + hold_for, is_new=True)
-    changes.hold(wanted, known, use, now)
+    changes.hold(wanted, known, use)
     return use
 
 
@@ -80,7 +80,7 @@ def _settle(named: Named, known: Known, now: datetime, changes: Changes) -> Answ
         reasons = tuple(by_limits(known.rules.coupon, _facts(known, place[1], changes), known.customer_id))
         if reasons:
             return Refused(reasons)
-    changes.redeem(known, place, now)
+    changes.redeem(known, place)
     return replace(_use(place, row), redeemed_at=now)
 
 

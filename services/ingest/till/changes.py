@@ -3,47 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from psycopg.types.json import Jsonb
+import msgspec
 
 from services.ingest.till.asked import Place, Use, Wanted
+from services.ingest.till.columns import joined, numbers, texts
 from services.ingest.till.known import Connection, Key, Known
 
-_HOLD = """
+_PLACES = f"{texts('organizations')}, {texts('codes')}, {texts('sales')}"
+_HOLD = f"""
 INSERT INTO coupon_use (organization_id, code, sale_id, coupon_code, state, customer_id, store_id, terminal_id,
                         discount, total, lines, held_at, expires_at)
 SELECT h.organization_id, h.code, h.sale_id, h.coupon_code, 'held', h.customer_id, h.store_id, h.terminal_id,
-       h.discount, h.total, h.lines, h.held_at, h.expires_at
-FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-            %b::bigint[], %b::bigint[], %b::jsonb[], %b::timestamptz[], %b::timestamptz[])
-    AS h (organization_id, code, sale_id, coupon_code, customer_id, store_id, terminal_id,
-          discount, total, lines, held_at, expires_at)
+       h.discount, h.total, h.lines::jsonb, %(now)s, %(expires_at)s
+FROM unnest({_PLACES}, {texts("coupons")}, {texts("customers")}, {texts("stores")}, {texts("terminals")},
+            {numbers("discounts")}, {numbers("totals")}, {texts("lines")})
+    AS h (organization_id, code, sale_id, coupon_code, customer_id, store_id, terminal_id, discount, total, lines)
 ON CONFLICT (organization_id, code, sale_id) DO UPDATE SET
     state = excluded.state, customer_id = excluded.customer_id,
     store_id = excluded.store_id, terminal_id = excluded.terminal_id, discount = excluded.discount,
     total = excluded.total, lines = excluded.lines, held_at = excluded.held_at, expires_at = excluded.expires_at
 """
-_SETTLE = """
-UPDATE coupon_use u SET state = s.state, redeemed_at = s.redeemed_at
-FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[])
-    AS s (organization_id, code, sale_id, state, redeemed_at)
+_SETTLE = f"""
+UPDATE coupon_use u SET state = s.state, redeemed_at = CASE s.state WHEN 'redeemed' THEN %(now)s::timestamptz END
+FROM unnest({_PLACES}, {texts("states")}) AS s (organization_id, code, sale_id, state)
 WHERE u.organization_id = s.organization_id AND u.code = s.code AND u.sale_id = s.sale_id
 """
 # What Kafka is to be told of.
-_TELL = """
-INSERT INTO redemption_outbox SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING
-"""
-_COUNT = """
+_TELL = f"INSERT INTO redemption_outbox SELECT * FROM unnest({_PLACES}) ON CONFLICT DO NOTHING"
+_COUNT = f"""
 UPDATE coupon c SET held = c.held + d.held, redemptions = c.redemptions + d.redemptions,
                     discount_given = c.discount_given + d.discount
-FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[])
-    AS d (organization_id, code, held, redemptions, discount)
+FROM unnest({texts("organizations")}, {texts("codes")}, {numbers("held")}, {numbers("redemptions")},
+            {numbers("discounts")}) AS d (organization_id, code, held, redemptions, discount)
 WHERE c.organization_id = d.organization_id AND c.code = d.code
 """
+_PLACE_NAMES = ("organizations", "codes", "sales")
+_HOLD_NAMES = (*_PLACE_NAMES, "coupons", "customers", "stores", "terminals", "discounts", "totals", "lines")
 
 
 @dataclass(slots=True)
@@ -59,7 +58,7 @@ class Changes:
     _settled: list[tuple[Any, ...]] = field(default_factory=list)
     _told: list[Place] = field(default_factory=list)
 
-    def hold(self, wanted: Wanted, known: Known, use: Use, now: datetime) -> None:
+    def hold(self, wanted: Wanted, known: Known, use: Use) -> None:
         """A new hold, or a sale's new one after the last ran out."""
         basket = wanted.basket
         self._holds.append(
@@ -71,18 +70,16 @@ class Changes:
                 wanted.terminal_id,
                 use.discount,
                 basket.total,
-                Jsonb([list(line) for line in use.lines]),
-                now,
-                use.expires_at,
+                msgspec.json.encode(use.lines).decode(),
             )
         )
         self.held[known.key] += 1
         self._count_use(known, wanted.code, 1)
 
-    def redeem(self, known: Known, place: Place, now: datetime) -> None:
+    def redeem(self, known: Known, place: Place) -> None:
         """A hold becomes a redemption."""
         key, was_held = known.key, known.row.state == "held"
-        self._settled.append((*place, "redeemed", now))
+        self._settled.append((*place, "redeemed"))
         self._told.append(place)
         self.held[key] -= was_held
         self.redemptions[key] += 1
@@ -92,30 +89,27 @@ class Changes:
 
     def release(self, known: Known, place: Place) -> None:
         """A live hold is free."""
-        self._settled.append((*place, "released", None))
+        self._settled.append((*place, "released"))
         self.held[known.key] -= 1
         self._count_use(known, place[1], -1)
 
-    def write(self, connection: Connection) -> None:
-        """All of it, inside the transaction that holds the coupons' rows."""
+    def write(self, connection: Connection, now: datetime, expires_at: datetime) -> None:
+        """All of it, inside the transaction that holds the coupons' rows. New holds last until `expires_at`."""
         counts = [
             (*key, self.held[key], self.redemptions[key], self.discount[key])
             for key in sorted(self.held.keys() | self.redemptions.keys())
         ]
         with connection.pipeline():
-            for statement, rows in (
-                (_HOLD, self._holds),
-                (_SETTLE, self._settled),
-                (_TELL, self._told),
-                (_COUNT, counts),
+            for statement, names, rows in (
+                (_HOLD, _HOLD_NAMES, self._holds),
+                (_SETTLE, (*_PLACE_NAMES, "states"), self._settled),
+                (_TELL, _PLACE_NAMES, self._told),
+                (_COUNT, ("organizations", "codes", "held", "redemptions", "discounts"), counts),
             ):
                 if rows:
-                    connection.execute(statement, _columns(rows))
+                    columns = dict(zip(names, map(joined, zip(*rows, strict=True)), strict=True))
+                    connection.execute(statement, columns | {"now": now, "expires_at": expires_at})
 
     def _count_use(self, known: Known, code: str, difference: int) -> None:
         self.by_customer[known.key, known.customer_id] += difference
         self.by_code[known.key[0], code] += difference
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 from services.ingest.till.asked import Place
+from services.ingest.till.columns import joined, texts
 from shared.database.coupons import coupon_of
 from shared.domain.coupons import Coupon, Facts, Grant
 
@@ -19,11 +20,11 @@ Key = tuple[str, str]
 """organization_id, code of a coupon"""
 
 # Each step joins by whole keys of one earlier step, so that the planner can do nothing but look them up.
-_ASKED = """
+_ASKED = f"""
 asked AS MATERIALIZED (
     SELECT q.*, k.code IS NOT NULL AS is_unique, k.customer_id AS unique_customer, k.expires_at AS unique_until,
            coalesce(k.coupon_code, q.code) AS coupon_code
-    FROM unnest(%(organizations)s::text[], %(codes)s::text[], %(sales)s::text[], %(customers)s::text[])
+    FROM unnest({texts("organizations")}, {texts("codes")}, {texts("sales")}, {texts("customers")})
         WITH ORDINALITY AS q (organization_id, code, sale_id, customer_id, n)
     LEFT JOIN coupon_code k ON k.organization_id = q.organization_id AND k.code = q.code
 ), coupons AS MATERIALIZED (SELECT DISTINCT organization_id, coupon_code FROM asked)"""
@@ -136,10 +137,10 @@ def look(
 ) -> list[Known]:
     """What is known of each (place, customer_id). With `lock` inside a transaction: the coupons' rows are held."""
     given = {
-        "organizations": [place[0] for place, _ in asked],
-        "codes": [place[1] for place, _ in asked],
-        "sales": [place[2] for place, _ in asked],
-        "customers": [customer_id for _, customer_id in asked],
+        "organizations": joined(place[0] for place, _ in asked),
+        "codes": joined(place[1] for place, _ in asked),
+        "sales": joined(place[2] for place, _ in asked),
+        "customers": joined(customer_id for _, customer_id in asked),
         "now": now,
     }
     with connection.cursor(row_factory=namedtuple_row) as rules, connection.cursor(row_factory=namedtuple_row) as facts:
