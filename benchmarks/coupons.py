@@ -64,9 +64,7 @@ def pgbench(database: str, rows: int) -> float:
 async def by_desk(database: str, spread: int) -> float:
     """Operations a second of holds and commits without HTTP."""
     hold_for = timedelta(minutes=10)
-    desk: Desk[Question, Answer] = Desk(
-        "bookings", database, lambda at, asked: book(at, asked, utc_now(), hold_for), lanes=1
-    )
+    desk: Desk[Question, Answer] = Desk("bookings", database, lambda at, asked: book(at, asked, utc_now(), hold_for))
     desk.start()
     left = iter(range(PAIRS))
 

@@ -46,7 +46,7 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
         Currencies(database),
         RateLimit(settings.rate_limit),
         quotes=Desk("quotes", settings.database, lambda at, asked: quote(at, asked, clock())),
-        bookings=Desk("bookings", settings.database, lambda at, asked: book(at, asked, clock(), hold_for), lanes=1),
+        bookings=Desk("bookings", settings.database, lambda at, asked: book(at, asked, clock(), hold_for)),
         redeemed=Redeemed(database, publisher),
         news=News(database, publisher, clock),
     )
