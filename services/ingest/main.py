@@ -9,8 +9,7 @@ from services.ingest.app import create_app
 from shared import logging, metrics, web
 from shared.settings import IngestSettings
 
-# A till's question passes from thread to thread. By Python's own 5 ms it would wait at each for redemptions on their way to
-# Kafka.
+# A till's question passes through threads: by Python's own 5 ms it would wait at each for what is on its way to Kafka.
 SWITCH_SECONDS: Final = 0.001
 
 
