@@ -32,7 +32,9 @@ asked AS MATERIALIZED (
 _RULES = f"""
 WITH {_ASKED}
 SELECT c.*, (SELECT o.currency FROM organization o WHERE o.organization_id = c.organization_id) AS currency,
-       (SELECT o.time_zone FROM organization o WHERE o.organization_id = c.organization_id) AS time_zone
+       (SELECT o.time_zone FROM organization o WHERE o.organization_id = c.organization_id) AS time_zone,
+       EXISTS (SELECT FROM coupon_use u WHERE u.organization_id = c.organization_id AND u.coupon_code = c.code
+               AND u.state = 'held' AND u.expires_at <= %(now)s) AS has_run_out
 FROM coupons a JOIN coupon c ON c.organization_id = a.organization_id AND c.code = a.coupon_code
 ORDER BY c.organization_id, c.code
 """
@@ -146,13 +148,13 @@ def look(
     with connection.cursor(row_factory=namedtuple_row) as rules, connection.cursor(row_factory=namedtuple_row) as facts:
         with connection.pipeline():
             rules.execute(_LOCK if lock else _RULES, given)
-            if lock:
-                freed = connection.execute(_EXPIRE, given)
             facts.execute(_FACTS, given)
-        found = dict(map(_rules, rules.fetchall()))
-        if lock:
-            for organization_id, code, held in freed.fetchall():
+        rows: list[Any] = rules.fetchall()
+        found = dict(map(_rules, rows))
+        if lock and any(row.has_run_out for row in rows):
+            for organization_id, code, held in connection.execute(_EXPIRE, given).fetchall():
                 found[organization_id, code].held = held
+            facts.execute(_FACTS, given)
         return [_known(found, place[0], row) for (place, _), row in zip(asked, facts.fetchall(), strict=True)]
 
 
