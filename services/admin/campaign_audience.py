@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Final, Literal
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, select
 
 from services.admin import campaign_previews
 from shared.database import campaign_coupons
-from shared.database.audience import audience_of, count_audience
-from shared.database.campaigns import Campaign
-from shared.database.tables import customer, mail_rate
+from shared.database.audience import count_audience
+from shared.database.tables import mail_rate
 from shared.domain.gates import Reason
 
 # What Resend allows who has asked for no more; a mailer that has run says what it can.
@@ -45,12 +44,6 @@ def count(connection: Connection, organization_id: str, campaign_id: str, now: d
         coupon_exposure=campaign_coupons.exposure_of(connection, wanted, recipients + waiting, now),
         estimated_seconds=math.ceil(recipients / _speed(connection)),
     )
-
-
-def is_empty(connection: Connection, organization_id: str, wanted: Campaign) -> bool:
-    """Whether nobody at all is meant, gates aside."""
-    someone = exists().where(customer.c.organization_id == organization_id, *audience_of(connection, wanted))
-    return not connection.execute(select(someone)).scalar_one()
 
 
 def _speed(connection: Connection) -> float:

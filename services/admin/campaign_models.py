@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from services.admin.ab_results import AbResult
 from services.admin.instants import Instant
 from shared.domain.coupons.codes import normalise
 from shared.domain.event_fields import PRINTABLE, Cause
@@ -160,6 +161,7 @@ class Campaign(Content):
     send_at: Instant | None
     activated_at: Instant | None
     counts: Counts
+    ab_result: AbResult | None = Field(description="How its A/B test stands; null without one, and before it is sent.")
     version: int = Field(exclude=True)
     created_at: Instant
     updated_at: Instant

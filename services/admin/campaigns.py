@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, insert, select, update
 
-from services.admin import audit, campaign_counts, segments
+from services.admin import ab_results, audit, campaign_counts, segments
 from services.admin.announcements import announce
 from services.admin.campaign_life import EDITABLE, Step, after
 from services.admin.campaign_models import Campaign, Content, OnSegmentEntered
@@ -18,6 +18,8 @@ from services.admin.paging import Page, cut, read_cursor
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
 from shared.database import campaign_coupons
+from shared.database.audience import is_empty
+from shared.database.campaigns import read_campaigns
 from shared.database.tables import campaign, message
 from shared.domain.gates import Reason
 from shared.domain.templating import check
@@ -76,6 +78,10 @@ def change(
     _check(connection, key.organization_id, wanted, max(now, before["send_at"] or now))
     if (wanted.trigger is None) != (before["trigger"] is None) and before["state"] != "draft":
         raise ConflictError("A one-off becomes automatic, or the other way round, only while it is a draft.")
+    if before["planned_at"] is not None and wanted.model_dump(mode="json")["ab_test"] != before["ab_test"]:
+        raise ConflictError(
+            "The test is under way, so its subjects stay as they are. Cancel the campaign to begin anew."
+        )
     if given:
         values = {name: value for name, value in wanted.model_dump(mode="json").items() if name in given}
         connection.execute(
@@ -100,6 +106,8 @@ def take(
             if at is not None and at < now:
                 raise InvalidError(f"must not lie in the past; it is {now.isoformat()}. Use null for now", "at")
             values["send_at"] = at or now
+            if at is None:
+                _refuse_empty(connection, key.organization_id, campaign_id)
         if step in {Step.SEND, Step.ACTIVATE}:
             # What it refers to may have changed since it was saved.
             wanted = _validated({name: before[name] for name in FIELDS})
@@ -179,6 +187,14 @@ def _check(connection: Connection, organization_id: str, wanted: Content, at: da
             raise InvalidError(str(error), field) from None
 
 
+def _refuse_empty(connection: Connection, organization_id: str, campaign_id: str) -> None:
+    """Of one that goes later somebody may be in the audience by then: `/audience` tells."""
+    (wanted,) = read_campaigns(connection, organization_id, campaign.c.campaign_id == campaign_id)
+    if is_empty(connection, wanted):
+        message = "nobody is in it. Include other segments, or ask less of them; /audience counts who would get it"
+        raise InvalidError(message, "audience", "empty_audience")
+
+
 def _tell(connection: Connection, key: Key, what: str, campaign_id: str, **detail: Any) -> None:
     audit.record(connection, key, f"campaign.{what}", f"campaign:{campaign_id}", **detail)
     announce(connection, "regulars_campaigns", key.organization_id)
@@ -191,6 +207,7 @@ def _shown(connection: Connection, organization_id: str, rows: Any) -> list[Camp
         Campaign(
             id=row["campaign_id"],
             counts=counts.get(row["campaign_id"], campaign_counts.NONE),
+            ab_result=ab_results.of(connection, row),
             **{name: row[name] for name in shown},
         )
         for row in rows

@@ -27,6 +27,7 @@ WHY = {
     Reason.CANCELLED: "the campaign was cancelled",
     Reason.CONTACT_TIME: "it is not the customer's preferred contact time",
     Reason.QUIET_HOURS: "it is quiet hours",
+    Reason.AB_TEST: "others are asked first which subject is best",
     Reason.PRIORITY: "a mail of higher priority goes first in this period",
     Reason.LEFT_SEGMENT: "the customer has left the segment again",
     Reason.DAY_MOVED: "the customer's day was changed",

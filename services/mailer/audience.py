@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, func, literal, or_, select, update
+from sqlalchemy import Connection, SmallInteger, and_, case, cast, func, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.mailer.blocks import make_blocks
+from shared.database import ab_tests
 from shared.database.audience import decided_audience
 from shared.database.campaigns import Campaign, Organization
 from shared.database.tables import campaign, message
+from shared.domain.ab_test import variant_column
 from shared.domain.gates import Reason
 from shared.domain.occasions import SEND
 
@@ -25,6 +27,7 @@ COLUMNS = (
     "wait_until",
     "expires_at",
     "queued",
+    "variant",
 )
 
 
@@ -39,20 +42,33 @@ def plan_audience(
     if not connection.execute(select(lock)).scalar_one():
         return None
     start = wanted.send_at or now
+    life = timedelta(hours=wanted.expires_after_hours)
     people = decided_audience(connection, sender, wanted, now).subquery()
     # Whoever has had a mail in their present day, week or month waits; the sender finds out until when.
     goes = or_(people.c.reason.is_(None), people.c.reason == str(Reason.FREQUENCY_CAP))
+    test = wanted.ab_test
+    variant = (
+        variant_column(
+            literal(wanted.campaign_id), people.c.customer_id, int(test["test_percent"]), len(test["subjects"])
+        )
+        if test
+        else cast(null(), SmallInteger)
+    )
+    # The rest of a test waits for its winner: in no block and not queued, so that nobody looks for it before.
+    rests = and_(goes, variant.is_(None)) if test else literal(value=False)
+    until = start + ab_tests.after(test) if test else start
     rows = select(
         literal(sender.organization_id),
         literal(wanted.campaign_id),
         people.c.customer_id,
         literal(SEND),
-        case((goes, "planned"), else_="skipped"),
-        case((goes, None), else_=people.c.reason),
+        case((rests, "waiting"), (goes, "planned"), else_="skipped"),
+        case((rests, str(Reason.AB_TEST)), (goes, None), else_=people.c.reason),
         literal(now),
-        literal(start),
-        literal(start + timedelta(hours=wanted.expires_after_hours)),
+        case((rests, until), else_=start),
+        case((rests, until + life), else_=start + life),
         literal(value=False),
+        variant,
     )
     written = (
         upsert(message)
@@ -66,7 +82,7 @@ def plan_audience(
             written.c.state, written.c.reason
         )
     ).all()
-    make_blocks(connection, wanted)
+    make_blocks(connection, wanted, start)
     planned = connection.execute(
         update(campaign)
         .where(

@@ -28,6 +28,7 @@ class Letter(msgspec.Struct, frozen=True, array_like=True):
     customer_id: str
     email: str
     variables: dict[str, str]
+    variant: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ MAKE: Final = text("""
             AS block
         FROM message
         WHERE organization_id = :organization_id AND campaign_id = :campaign_id AND occasion = :occasion
-            AND state = 'planned' AND NOT queued
+            AND state = 'planned' AND NOT queued AND wait_until = :at
     ) AS numbered
     GROUP BY wait_until, block
 """)
@@ -54,10 +54,10 @@ CANCEL: Final = text("""
 """)
 
 
-def make_blocks(connection: Connection, wanted: Campaign) -> None:
-    """Once its audience is planned."""
+def make_blocks(connection: Connection, wanted: Campaign, at: datetime) -> None:
+    """Once those messages are planned that are due at an instant."""
     named = {"organization_id": wanted.organization_id, "campaign_id": wanted.campaign_id}
-    connection.execute(MAKE, {**named, "size": SIZE, "occasion": SEND})
+    connection.execute(MAKE, {**named, "size": SIZE, "occasion": SEND, "at": at})
 
 
 def take_blocks(connection: Connection, wanted: Campaign, *, now: datetime, most: int) -> list[Block]:

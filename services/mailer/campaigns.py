@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, exists, func, update
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, update
 
+from shared.database.ab_tests import ALL
 from shared.database.tables import campaign, mail_batch, mail_block, message
 from shared.domain.delivery import campaign_must_pause
 
@@ -65,6 +66,11 @@ def finish(connection: Connection, organization_id: str) -> list[str]:
             campaign.c.organization_id == organization_id,
             campaign.c.state == "sending",
             campaign.c.planned_at.is_not(None),
+            or_(
+                campaign.c.ab_test.is_(None),
+                campaign.c.ab_winner.is_not(None),
+                campaign.c.ab_test["test_percent"].as_integer() == ALL,
+            ),
             ~left,
             ~in_blocks,
             ~under_way,

@@ -91,7 +91,9 @@ def claim(
     names = content.variables
     coupons = issue(connection, wanted, sender, going, now)
     letters = [
-        Letter(row.message_id, row.customer_id, row.email, values_of(names, row, wanted, sender, now) | values)
+        Letter(
+            row.message_id, row.customer_id, row.email, values_of(names, row, wanted, sender, now) | values, row.variant
+        )
         for row, values in zip(going, coupons, strict=True)
     ]
     batches = [

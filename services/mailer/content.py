@@ -15,9 +15,16 @@ class Writer:
         self._public_url = public_url.rstrip("/")
 
     def mail(
-        self, content: Content, organization_id: str, message_id: str, email: str, variables: dict[str, str]
+        self,
+        content: Content,
+        organization_id: str,
+        message_id: str,
+        email: str,
+        variables: dict[str, str],
+        *,
+        variant: int | None = None,
     ) -> Mail:
-        """The finished mail. The same arguments always give the same bytes."""
+        """The finished mail, with that subject of an A/B test. The same arguments always give the same bytes."""
         leave, prefer, track = sign_links(
             self._secret, organization_id, message_id, "unsubscribe", "preferences", "track"
         )
@@ -29,7 +36,7 @@ class Writer:
             "click_url": f"{self._public_url}/c/{track}",
             "open_url": f"{self._public_url}/o/{track}",
         }
-        filled = content.filled(values)
+        filled = content.filled(values, variant)
         return Mail(
             sender=content.sender,
             to=email,

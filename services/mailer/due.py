@@ -38,7 +38,7 @@ from shared.domain.occasions import SEND
 from shared.domain.schedule import local_day
 
 # How many columns of a due message are no matter for the gates.
-OWN: Final = 8
+OWN: Final = 9
 COLUMNS: Final = (
     message.c.organization_id,
     message.c.customer_id,
@@ -47,6 +47,7 @@ COLUMNS: Final = (
     message.c.planned_at,
     message.c.expires_at,
     message.c.attempts,
+    message.c.variant,
 )
 
 
@@ -113,6 +114,7 @@ def _with_facts(
         due.c.customer_id,
         cast(due.c.message_id, Text).label("message_id"),
         due.c.attempts,
+        due.c.variant,
         customer.c.name,
         customer.c.total_spent,
         customer.c.visit_count,

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, func, select, text, update
 
+from services.mailer import ab_tests
 from services.mailer.audience import plan_audience
 from services.mailer.blocks import cancel_blocks
 from services.mailer.campaigns import OPEN
@@ -48,6 +49,7 @@ class Planner:
             if sender is None:
                 return now + LONGEST_SLEEP
             self._cancel(connection, sender, now)
+            tested = ab_tests.undecided(connection, organization_id)
             unplanned = campaign.c.state.in_(("scheduled", "sending")) & campaign.c.planned_at.is_(None)
             one_off = read_campaigns(connection, organization_id, unplanned, campaign.c.trigger.is_(None))
             on_days = read_campaigns(
@@ -64,7 +66,8 @@ class Planner:
         for wanted in one_off:
             if wanted.send_at is None or wanted.send_at <= now:
                 self._plan_audience(sender, wanted, now)
-        times = [wanted.send_at for wanted in one_off if wanted.send_at is not None and wanted.send_at > now]
+        decided = [at for wanted in tested if (at := self._decide(wanted, now)) is not None]
+        times = decided + [wanted.send_at for wanted in one_off if wanted.send_at is not None and wanted.send_at > now]
         return min([now + LONGEST_SLEEP, *times])
 
     def _plan_audience(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
@@ -82,6 +85,17 @@ class Planner:
             metrics.mails.labels(state, reason).inc(count)
         told = {f"{state}.{reason}".rstrip("."): count for (state, reason), count in counts.items()}
         log.info("audience.planned", organization_id=sender.organization_id, campaign_id=wanted.campaign_id, **told)
+
+    def _decide(self, wanted: Campaign, now: datetime) -> datetime | None:
+        """Choose the winner of an A/B test when its time has come; when it will have."""
+        with self._database.connect() as connection:
+            at = ab_tests.due_at(connection, wanted, now)
+            if at is None or at > now:
+                return at
+            if ab_tests.decide(connection, wanted, now):
+                announce(connection, wanted.organization_id)
+                connection.commit()
+        return None
 
     def _plan_celebrations(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
         key = (wanted.organization_id, wanted.campaign_id)
@@ -115,6 +129,7 @@ class Planner:
             )
             .values(state="skipped", reason=str(Reason.CANCELLED), queued=False, updated_at=now)
         ).rowcount
+        cancelled += ab_tests.cancel(connection, sender.organization_id, now)
         cancelled += cancel_blocks(connection, sender.organization_id, now)
         cancelled += give_up(connection, sender.organization_id, now)
         if cancelled:

@@ -194,7 +194,14 @@ class Sender:
         left = [n for n in range(len(batch.letters)) if n not in batch.done]
         try:
             mails = [
-                self._writer.mail(batch.content, batch.organization_id, each.message_id, each.email, each.variables)
+                self._writer.mail(
+                    batch.content,
+                    batch.organization_id,
+                    each.message_id,
+                    each.email,
+                    each.variables,
+                    variant=each.variant,
+                )
                 for each in (batch.letters[n] for n in left)
             ]
         except Exception as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, case, func, literal, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Text, case, exists, func, literal, not_, or_, select, true
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -38,6 +38,12 @@ def count_audience(
     people = decided_audience(connection, sender, wanted, now).subquery()
     counted = select(people.c.reason, func.count()).group_by(people.c.reason)
     return {row[0]: row[1] for row in connection.execute(counted)}
+
+
+def is_empty(connection: Connection, wanted: Campaign) -> bool:
+    """Whether nobody at all is meant, gates aside."""
+    someone = exists().where(customer.c.organization_id == wanted.organization_id, *audience_of(connection, wanted))
+    return not connection.execute(select(someone)).scalar_one()
 
 
 def audience_of(connection: Connection, wanted: Campaign) -> list[ColumnElement[bool]]:

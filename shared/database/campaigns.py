@@ -51,17 +51,22 @@ class Campaign:
     expires_after_hours: int
     priority: int
     respect_contact_time: bool
+    ab_test: dict[str, Any] | None
+    ab_winner: int | None
     send_at: datetime | None
     activated_at: datetime | None
     planned_at: datetime | None
 
     def wording(self, sender: Organization, sender_email: str) -> Wording:
-        """What goes into its mails."""
+        """What goes into its mails: to the rest of an A/B test the winner's subject."""
+        subjects = tuple(self.ab_test["subjects"]) if self.ab_test else ()
+        is_decided = self.ab_winner is not None and 0 <= self.ab_winner < len(subjects)
         return Wording(
             sender=mailbox(sender.sender_name or sender.name, sender_email),
             organization_name=sender.name,
             postal_address=sender.postal_address,
-            subject=self.subject,
+            subject=subjects[self.ab_winner or 0] if is_decided else self.subject,
+            alternatives=subjects,
             preview_text=self.preview_text,
             body=self.body,
             body_format=self.body_format,

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     CONTACT_TIME = "contact_time"
     QUIET_HOURS = "quiet_hours"
+    AB_TEST = "ab_test"
     PRIORITY = "priority"
     LEFT_SEGMENT = "left_segment"
     DAY_MOVED = "day_moved"

@@ -44,6 +44,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     body_format: str
     tracked: bool = False
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,19 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     html: Parts
     text: Parts
     links: list[str] = []  # where its links lead, by number
+    alternatives: tuple[Parts, ...] = ()
 
     @property
     def variables(self) -> frozenset[str]:
         """The names it needs values for, links aside."""
-        slots = (part for part in (*self.subject, *self.html, *self.text) if isinstance(part, Slot))
+        texts = (self.subject, *self.alternatives, self.html, self.text)
+        slots = (part for parts in texts for part in parts if isinstance(part, Slot))
         return frozenset(slot.name for slot in slots) - LINK_VARIABLES
 
-    def filled(self, values: dict[str, str]) -> Filled:
-        """For one customer; `values` has the links too."""
-        return Filled(fill_line(self.subject, values), fill(self.html, values), fill(self.text, values))
+    def filled(self, values: dict[str, str], variant: int | None = None) -> Filled:
+        """For one customer; `values` has the links too, `variant` tells which subject of an A/B test."""
+        subject = self.subject if variant is None else self.alternatives[variant]
+        return Filled(fill_line(subject, values), fill(self.html, values), fill(self.text, values))
 
     def as_json(self) -> Any:
         """For the database."""
@@ -111,6 +115,7 @@ def compiled(wording: Wording) -> Content:
     return Content(
         sender=wording.sender,
         subject=compile_text(wording.subject),
+        alternatives=tuple(compile_text(subject) for subject in wording.alternatives),
         html=compile_html(inlined(html), slots),
         text=compile_masked_text(text, slots),
         links=links,

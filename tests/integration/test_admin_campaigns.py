@@ -113,6 +113,9 @@ def test_a_one_off_is_scheduled_paused_resumed_and_cancelled(api: Api) -> None:
     assert api("POST", f"{path}/activate").status_code == 409
     assert api("POST", f"{path}/pause").json()["state"] == "paused"
     assert api("POST", f"{path}/resume").json()["state"] == "scheduled"
+    empty = api("POST", f"{path}/send", {"at": None})
+    assert (empty.status_code, empty.json()["errors"][0]["field"]) == (422, "audience")
+    api.add_customer("c-1")
     now = api("POST", f"{path}/send", {"at": None}).json()
     assert now["state"] == "scheduled"
     assert now["send_at"] < later.isoformat()

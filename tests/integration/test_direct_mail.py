@@ -11,7 +11,7 @@ from services.mailer.provider import Accepted, Refused, Retry
 from shared.database import direct_mails
 from shared.database.engine import engine
 from shared.database.tables import direct_mail, mail_slot, message, suppression
-from tests.integration.test_mailer_sending import Desk, Recording
+from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, add_people, organize, person
 
 

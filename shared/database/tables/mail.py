@@ -43,6 +43,9 @@ campaign = Table(
     Column("priority", SmallInteger, comment="smaller goes first; null takes the type's"),
     required("respect_contact_time", Boolean, server_default="true"),
     Column("ab_test", JSONB(none_as_null=True)),
+    Column("ab_winner", SmallInteger, comment="which of its subjects goes to the rest; -1: cancelled before"),
+    Column("ab_decided_at", Instant),
+    Column("ab_numbers", JSONB(none_as_null=True), comment="of each subject when the winner was chosen"),
     required("state", Text, server_default="draft"),
     Column("error", Text, comment="why it failed or paused itself"),
     Column("send_at", Instant, comment="of a scheduled one-off"),
@@ -149,6 +152,7 @@ message = Table(
         "queued", Boolean, server_default="true", comment="looked for by itself; else it is in a mail_block, or through"
     ),
     required("attempts", SmallInteger, server_default="0", comment="calls after which it had to be tried again"),
+    Column("variant", SmallInteger, comment="which subject of an A/B test; null for the rest"),
     Column("batch_id", Uuid),
     Column("email", Text, comment="where it went"),
     Column("provider_id", Text),
