@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, Integer, Text, column, literal, select, update, values
-from tests.desk import Desk, Recording
 
 from services.admin import ab_results
 from services.mailer.provider import Retry
 from shared.database.engine import engine
 from shared.database.tables import campaign, message
 from shared.domain.ab_test import variant, variant_column
+from tests.desk import Desk, Recording
 from tests.mailing import NOON, add_campaign, add_people, campaign_state, organize, person, states
 
 TEST = {"subjects": ["One, {first_name|you}", "Two"], "test_percent": 40, "winner_by": "opens", "winner_after_hours": 4}
