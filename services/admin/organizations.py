@@ -12,9 +12,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.admin import audit, starting_content
 from services.admin.announcements import announce
 from services.admin.instants import Instant
+from services.admin.starting_campaigns import templates
 from services.admin.starting_content import Thresholds
 from shared.database.engine import engine
-from shared.database.tables import campaign, organization, segment
+from shared.database.tables import campaign, coupon, organization, segment
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Email, OrganizationId, TimeZone
 from shared.domain.money import minor_units
 from shared.errors import ConflictError, InvalidError, NotFoundError
@@ -95,7 +96,7 @@ def create(
 ) -> dict[str, str]:
     """Store a new organization and give its first keys: {"terminal": secret, "owner": secret}.
 
-    With `ready_made` it gets the usual segments, live, and campaigns as drafts.
+    With `ready_made` it gets the usual segments, live, coupons, and campaigns as drafts.
     Raises InvalidError, and ConflictError when it exists.
     """
     minor_units(currency)
@@ -123,7 +124,10 @@ def create(
                 own = {"organization_id": organization_id}
                 chosen = thresholds or Thresholds.of(currency)
                 connection.execute(insert(segment), [own | row for row in starting_content.segments(chosen)])
-                connection.execute(insert(campaign), [own | row for row in starting_content.campaigns()])
+                begun = templates(chosen)
+                connection.execute(insert(coupon), [own | row for each in begun if (row := each.coupon_row())])
+                for each in begun:  # one by one: not all have the same columns
+                    connection.execute(insert(campaign).values(own | each.campaign_row()))
             audit.note(
                 connection,
                 organization_id,

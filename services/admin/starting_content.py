@@ -1,4 +1,4 @@
-"""What a new organization starts with: segments that work at once, and campaigns as drafts to read and activate."""
+"""What a new organization starts with: segments that work at once. Campaigns and coupons: starting_campaigns.py."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from shared.domain.money import in_minor_units
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Where the ready-made segments begin. Amounts in minor units."""
+    """Where the ready-made segments begin, and what the coupons take off at most. Amounts in minor units."""
 
     vip_spent: int
     high_spent: int
+    vip_discount: int
     vip_visits: int = 10
     at_risk_days: int = 60
     new_visits: int = 3
@@ -22,7 +23,11 @@ class Thresholds:
     @classmethod
     def of(cls, currency: str) -> Thresholds:
         """The usual ones, in an ISO 4217 currency."""
-        return cls(vip_spent=in_minor_units(10_000, currency), high_spent=in_minor_units(5_000, currency))
+        return cls(
+            vip_spent=in_minor_units(10_000, currency),
+            high_spent=in_minor_units(5_000, currency),
+            vip_discount=in_minor_units(500, currency),
+        )
 
 
 def segments(thresholds: Thresholds) -> list[dict[str, Any]]:
@@ -71,78 +76,5 @@ def segments(thresholds: Thresholds) -> list[dict[str, Any]]:
     ]
 
 
-def campaigns() -> list[dict[str, Any]]:
-    """Rows for the table `campaign`, without organization_id: drafts of the three automations that pay soonest."""
-    return [
-        {
-            "campaign_id": "welcome",
-            "name": "Welcome",
-            "type": "welcome",
-            "subject": "Welcome to {organization_name}, {first_name|and thank you}",
-            "preview_text": "Thank you for your first visit.",
-            "body": _WELCOME,
-            "trigger": _on_entering("new-customers", cool_down_days=365),
-        },
-        {
-            "campaign_id": "we-miss-you",
-            "name": "We miss you",
-            "type": "follow_up",
-            "subject": "{first_name|Hello}, we have not seen you for a while",
-            "preview_text": "Your favourites are still here.",
-            "body": _WE_MISS_YOU,
-            "trigger": _on_entering("at-risk", cool_down_days=90),
-        },
-        {
-            "campaign_id": "birthday",
-            "name": "Birthday",
-            "type": "birthday",
-            "subject": "Happy birthday, {first_name|dear customer}!",
-            "preview_text": "All the best from all of us.",
-            "body": _BIRTHDAY,
-            "trigger": {"on": "birthday", "days_before": 0},
-        },
-    ]
-
-
 def _leaf(field: str, op: str, value: object) -> dict[str, Any]:
     return {"field": field, "op": op, "value": value}
-
-
-def _on_entering(segment_id: str, cool_down_days: int) -> dict[str, Any]:
-    return {"on": "segment_entered", "segment_id": segment_id, "cool_down_days": cool_down_days, "delay_hours": 0}
-
-
-_WELCOME = """\
-# Welcome, {first_name|and thank you}!
-
-It was good to have you at **{organization_name}**, and we would like to see you again soon.
-
-We write when there is something worth telling: a new arrival, a good offer, a day to celebrate. How often is up to you:
-[choose here]({preferences_url}).
-
-See you soon,\\
-{organization_name}
-"""
-
-_WE_MISS_YOU = """\
-# Hello {first_name|again},
-
-your last visit to **{organization_name}** was on {last_visit_date}, and we have missed you since.
-
-Come by when you are near: your favourites are still here, and some new things too. If something was not as it should
-have been, just answer this mail. We read every reply.
-
-Until soon,\\
-{organization_name}
-"""
-
-_BIRTHDAY = """\
-# Happy birthday, {first_name|dear customer}!
-
-All of us at **{organization_name}** wish you a wonderful day and a year full of good things.
-
-Thank you for being our guest. Come by and celebrate with us.
-
-Warmly,\\
-{organization_name}
-"""

@@ -46,8 +46,15 @@ def test_a_campaign_is_a_draft_with_sensible_defaults(api: Api) -> None:
 
 
 def test_the_starting_campaigns_are_drafts_that_can_be_activated(api: Api) -> None:
-    assert [item["id"] for item in api.get("/campaigns")["items"]] == ["birthday", "we-miss-you", "welcome"]
-    for campaign_id in ("birthday", "we-miss-you", "welcome"):
+    automations = {"birthday", "we-miss-you", "welcome", "vip-thanks", "anniversary"}
+    assert {item["id"] for item in api.get("/campaigns")["items"]} == automations | {"newsletter"}
+    assert {item["code"] for item in api.get("/coupons")["items"]} >= {
+        "WELCOME10",
+        "COMEBACK15",
+        "VIP500",
+        "BIRTHDAY20",
+    }
+    for campaign_id in automations:
         active = api("POST", f"/campaigns/{campaign_id}/activate").json()
         assert active["state"] == "active"
         assert active["activated_at"]
@@ -80,11 +87,11 @@ def test_what_is_wrong_is_named(api: Api) -> None:
     for part, field in bad:
         created = api("POST", "/campaigns", DRAFT | part)
         assert (created.status_code, created.json()["errors"][0]["field"]) == (422, field), created.text
-        changed = api("PATCH", "/campaigns/welcome", part)
+        changed = api("PATCH", "/campaigns/newsletter", part)
         assert changed.status_code == 422, (part, changed.text)
         if "ab_test" not in part:
             assert changed.json()["errors"][0]["field"] == field, changed.text
-    assert len(api.get("/campaigns")["items"]) == 3
+    assert len(api.get("/campaigns")["items"]) == 6
 
 
 def test_an_edit_changes_what_is_given_only(api: Api) -> None:
@@ -193,7 +200,7 @@ def test_a_draft_is_deleted_for_good(api: Api) -> None:
 def test_a_repeated_request_makes_one_campaign(api: Api) -> None:
     first, again = (api("POST", "/campaigns", DRAFT, Idempotency_Key="k") for _ in range(2))
     assert first.json()["id"] == again.json()["id"]
-    assert len(api.get("/campaigns")["items"]) == 4
+    assert len(api.get("/campaigns")["items"]) == 7
 
 
 def test_a_preview_shows_the_mail_as_that_customer_would_get_it(api: Api) -> None:
@@ -266,13 +273,13 @@ def test_a_dry_run_counts_each_customer_by_the_first_closed_gate(api: Api) -> No
 
 def test_a_campaign_needs_a_coupon_that_counts_when_it_goes(api: Api) -> None:
     soon = datetime.now(UTC) + timedelta(days=1)
-    with_coupon = DRAFT | {"body": "Use {coupon_code}", "coupon_code": "vip-500"}
+    with_coupon = DRAFT | {"body": "Use {coupon_code}", "coupon_code": "soon-500"}
     missing = api("POST", "/campaigns", with_coupon)
     assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "coupon_code")
-    api("POST", "/coupons", {"code": "VIP500", "type": "fixed", "value": 5, "valid_until": soon.isoformat()})
+    api("POST", "/coupons", {"code": "SOON500", "type": "fixed", "value": 5, "valid_until": soon.isoformat()})
     made = api("POST", "/campaigns", with_coupon | {"preview_text": "{discount_value} off"})
-    assert (made.status_code, made.json()["coupon_code"]) == (201, "VIP500")
-    assert "Use VIP500" in api.get("/campaigns/spring-sale/preview")["text"]
+    assert (made.status_code, made.json()["coupon_code"]) == (201, "SOON500")
+    assert "Use SOON500" in api.get("/campaigns/spring-sale/preview")["text"]
     assert api.get("/campaigns/spring-sale/audience")["coupon_exposure"] == 0  # nobody would get it
     api.add_customer("c-1", email="c@x.example", email_verified=True, marketing_consent=True)
     assert api.get("/campaigns/spring-sale/audience")["coupon_exposure"] == "unbounded"
@@ -281,9 +288,25 @@ def test_a_campaign_needs_a_coupon_that_counts_when_it_goes(api: Api) -> None:
     late = api("POST", "/campaigns/spring-sale/send", {"at": (soon + timedelta(hours=1)).isoformat()})
     assert (late.status_code, late.json()["errors"][0]["field"]) == (422, "coupon_code")
     assert "before the mails go" in late.json()["detail"]
-    api("PATCH", "/coupons/VIP500", {"state": "archived"})
+    api("PATCH", "/coupons/SOON500", {"state": "archived"})
     refused = api("POST", "/campaigns/spring-sale/send")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "coupon_code")
     assert api.get("/campaigns/spring-sale")["state"] == "draft"
-    api("PATCH", "/coupons/VIP500", {"state": "active"})
+    api("PATCH", "/coupons/SOON500", {"state": "active"})
     assert api("POST", "/campaigns/spring-sale/send").status_code == 200
+
+
+def test_a_template_is_a_campaign_and_a_coupon_to_post(api: Api) -> None:
+    for campaign_id in ("welcome", "newsletter"):
+        assert api("DELETE", f"/campaigns/{campaign_id}").status_code == 204
+    found = {item["id"]: item for item in api.get("/templates")["items"]}
+    assert list(found) == ["welcome", "we-miss-you", "vip-thanks", "birthday", "anniversary", "newsletter"]
+    welcome = found["welcome"]
+    assert (welcome["segment_id"], welcome["coupon"]["code"]) == ("new-customers", "WELCOME10")
+    assert api("POST", "/coupons", welcome["coupon"] | {"code": "ANOTHER10"}).status_code == 201
+    made = api("POST", "/campaigns", welcome["campaign"] | {"coupon_code": "ANOTHER10"})
+    assert (made.status_code, made.json()["id"]) == (201, "welcome")
+    text = api.get("/campaigns/welcome/preview")["text"]
+    assert "ANOTHER10" in text
+    assert "takes 10% off" in text
+    assert api("POST", "/campaigns", found["newsletter"]["campaign"]).status_code == 201

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
-from shared.database.tables import coupon_use, customer_merge, ledger
+from shared.database.tables import campaign, coupon, coupon_use, customer_merge, ledger
 from shared.domain.coupons.codes import is_well_formed
 from shared.settings import AdminSettings
 from tests.admin import Api, running
@@ -22,6 +23,9 @@ VIP = {"code": "VIP500", "type": "fixed", "value": 50_000}
 @pytest.fixture
 def api(settings: Callable[..., Any]) -> Iterator[Api]:
     with running(settings(AdminSettings)) as api:
+        with api.engine.begin() as connection:  # only what a test makes
+            connection.execute(delete(campaign))
+            connection.execute(delete(coupon))
         yield api
 
 

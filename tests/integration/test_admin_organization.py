@@ -59,7 +59,7 @@ def test_what_no_organization_can_be_is_refused(database: str) -> None:
 
 def test_thresholds_of_the_caller_go_into_the_segments(settings: Callable[..., Any]) -> None:
     with running(settings(AdminSettings)) as api:
-        given = Thresholds(vip_spent=400_000, high_spent=150_000, vip_visits=50)
+        given = Thresholds(vip_spent=400_000, high_spent=150_000, vip_visits=50, vip_discount=500)
         keys = organizations.create(
             api.settings.database, "grocer", "Grocer", "USD", "America/New_York", thresholds=given
         )

@@ -4,6 +4,7 @@ import pytest
 
 from services.admin import starting_content
 from services.admin.campaign_models import Content
+from services.admin.starting_campaigns import templates
 from services.admin.starting_content import Thresholds
 from shared.domain.criteria import parse
 from shared.domain.money import CURRENCIES, format_money, in_minor_units, minor_units
@@ -28,14 +29,20 @@ def test_ready_made_segments_are_valid_and_each_has_its_slot() -> None:
     ]
 
 
-def test_starting_campaigns_pass_the_checks_of_the_api() -> None:
+def test_starting_templates_pass_the_checks_of_the_api() -> None:
     ids = {segment["segment_id"] for segment in starting_content.segments(Thresholds.of("INR"))}
-    for campaign in starting_content.campaigns():
-        content = Content.model_validate({name: value for name, value in campaign.items() if name != "campaign_id"})
+    for template in templates(Thresholds.of("INR")):
+        content = Content.model_validate(template.campaign)
         for text in (content.subject, content.preview_text, content.body):
-            check(text)
-        assert content.trigger is not None
+            check(text, has_coupon=content.coupon_code is not None)
         assert getattr(content.trigger, "segment_id", "at-risk") in ids
+        row = template.coupon_row()
+        assert content.coupon_code == (row and row["code"])
+        if row:
+            assert "{coupon_code}" in content.body
+            # What comes again must not end with the first code that is used.
+            comes_again = getattr(content.trigger, "cool_down_days", 0) < 365
+            assert content.unique_codes is comes_again is row["unique_only"]
 
 
 def test_thresholds_are_whole_units_of_the_currency() -> None:

@@ -1,6 +1,16 @@
 """The routes, one file a noun: they read the request, open the transaction and choose the status."""
 
-from services.admin.routes import audit_log, campaigns, coupons, customers, history, keys, organization, segments
+from services.admin.routes import (
+    audit_log,
+    campaigns,
+    coupons,
+    customers,
+    history,
+    keys,
+    organization,
+    segments,
+    templates,
+)
 
 # history first: the path of one customer takes everything that is left, since an id may hold a slash.
 ROUTERS = (
@@ -9,6 +19,7 @@ ROUTERS = (
     segments.router,
     coupons.router,
     campaigns.router,
+    templates.router,
     organization.router,
     keys.router,
     audit_log.router,

@@ -19,17 +19,19 @@ VIPS = "vip-customers"
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.25
 VIP_THANKS = {
-    "name": "VIP thanks",
+    "name": "Thanks to our VIPs",
     "type": "promotional",
     "subject": "{first_name|Dear customer}, thank you for {visit_count} visits",
     "preview_text": "You are one of the people who keep us going.",
     "body": (
         "# Thank you, {first_name|dear customer}!\n\n"
-        "You came to see us **{visit_count} times** this year: few came more often. On your next visit, tell the "
-        "cashier that you read this mail. The coffee is on us.\n\n"
+        "You came to see us **{visit_count} times** this year: few came more often. This is for your next visit:\n\n"
+        "**{coupon_code}**\n\nShow it at the till, until {coupon_expiry}. It takes **{discount_value}** off.\n\n"
         "Warmly,\\\n{organization_name}\n"
     ),
     "body_format": "markdown",
+    "coupon_code": "VIP500",
+    "grant_days": 30,
     "audience": {"include_segments": [VIPS]},
     "respect_contact_time": False,  # so that one sees it now
 }
@@ -63,9 +65,9 @@ class Marketer:
         for name in AUTOMATIONS:
             if name in campaigns and campaigns[name]["state"] in {"draft", "paused"}:
                 self._ask("POST", f"/campaigns/{name}/activate")
-        segments = {one["id"] for one in self.listed("/segments")}
+        members = {one["id"]: one["member_count"] for one in self.listed("/segments")}
         thanked = any(one["name"] == VIP_THANKS["name"] for one in campaigns.values())
-        if not thanked and VIPS in segments:
+        if not thanked and members.get(VIPS):
             created = self._ask("POST", "/campaigns", json=VIP_THANKS)
             self._ask("POST", f"/campaigns/{created['id']}/send", json={"at": None})
 

@@ -16,4 +16,4 @@ SENDER_EMAIL = "hello@example.com"
 POSTAL_ADDRESS = "Corner Grocers, 1 Market Street, Cincinnati, OH 45202, USA"
 
 # Of 2,469 households 12 % are VIPs, 7 % high spenders, 9 % at risk.
-THRESHOLDS = Thresholds(vip_spent=4_000_00, vip_visits=50, high_spent=1_500_00)
+THRESHOLDS = Thresholds(vip_spent=4_000_00, vip_visits=50, high_spent=1_500_00, vip_discount=5_00)
