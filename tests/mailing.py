@@ -162,6 +162,12 @@ class Mailer:
             "TOPIC_PREFIX": settings.topic_prefix,
             "SANDBOX_URL": settings.sandbox_url,
             "INSTANCE": settings.instance,
+            "MAIL_PROVIDER": settings.mail_provider,
+            "SMTP_URL": settings.smtp_url.get_secret_value(),
+            "SMTP_TLS": settings.smtp_tls,
+            "SMTP_CONNECTIONS": str(settings.smtp_connections),
+            "SMTP_MAILS_PER_SECOND": str(settings.smtp_mails_per_second),
+            "SENDERS": str(settings.senders),
             "METRICS_PORT": str(self.port),
         }
         environment = os.environ | {f"REGULARS_{name}": value for name, value in given.items()}
