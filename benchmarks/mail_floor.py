@@ -13,7 +13,10 @@ from types import SimpleNamespace
 from sqlalchemy import true
 
 from services.mailer.content import Writer
+from services.mailer.provider import Provider
 from services.mailer.resend_provider import ResendProvider
+from services.mailer.smtp_line import server_of
+from services.mailer.smtp_provider import SmtpProvider
 from shared.clock import utc_now
 from shared.database.campaigns import read_campaigns, read_organization
 from shared.database.engine import engine
@@ -32,7 +35,9 @@ def main(kind: str, port: int, database: str, mails: int) -> None:
     now = utc_now()
     person = SimpleNamespace(name="Asha Rao", total_spent=9_000, visit_count=3, last_visit_at=now, time_zone=None)
     writer = Writer("s3cret", "http://127.0.0.1:8010")
-    provider = {"http": lambda: ResendProvider("key", f"http://127.0.0.1:{port}")}[kind]()
+    provider: Provider = ResendProvider("key", f"http://127.0.0.1:{port}")
+    if kind == "smtp":
+        provider = SmtpProvider(server_of(f"smtp://127.0.0.1:{port}", "off"), connections=8)
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)  # as the mailer has it
     print("ready", flush=True)

@@ -137,6 +137,9 @@ def measure(report: Report, store: Engine, settings: Settings, kind: str, given:
         name = f"{kind}, {processes} mailer{'s' * (processes > 1)}"
         with sink(kind) as port, ExitStack() as running:
             address = {"sandbox_url": f"http://127.0.0.1:{port}", "mail_provider": "sandbox"}
+            if kind == "smtp":
+                address = {"smtp_url": f"smtp://127.0.0.1:{port}", "mail_provider": "smtp"}
+                address |= {"smtp_tls": "off", "smtp_mails_per_second": "1000000"}
             mailers = [
                 running.enter_context(service("mailer", settings, instance=f"mailer-{n}", **address))
                 for n in range(processes)
@@ -161,11 +164,12 @@ def main() -> None:
     with machine() as settings:
         store = engine(settings.database)
         found(store, given.mails)
-        for kind in ("http",):
+        for kind in ("http", "smtp"):
             measure(report, store, settings, kind, given)
         store.dispose()
     report.claim("http, 2 mailers: mails/s", ">= 22,000, and more than one mailer")
     report.claim("http, 2 mailers: ratio to the floor", ">= 0.4")
+    report.claim("smtp, 2 mailers: mails/s", ">= 9,000")
     report.finish(given.json)
 
 
