@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("segmenter", "ingest", "freshness", "flips", "backfill", "coupons", "audience", "memory")
+ALL = ("segmenter", "segments_scale", "ingest", "freshness", "flips", "backfill", "coupons", "audience", "memory")
 
 
 def main() -> None:

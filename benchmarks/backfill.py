@@ -2,7 +2,7 @@
 
 Two segments: one with a twentieth of the customers in it, as VIPs are, and one with half. Each member is a row to
 write, which counting is not. The count is taken while the same events flow. Freshness is from Kafka's acknowledgement
-of a sale until another connection sees the membership that it gives a new customer, over all the fills.
+of a sale until another connection sees the membership that it gives a new customer, before the fills and during them.
 
 python -m benchmarks.backfill [--customers N] [--rate N] [--runs N] [--json FILE]
 """
@@ -39,6 +39,7 @@ WANTED: dict[str, Any] = {
     "half": {"all": [{"field": "total_spent", "op": "gte", "value": 825_000}, OFTEN]},
 }
 NEW = {"field": "visit_count", "op": "lte", "value": 1}
+WARM, QUIET = 5, 5  # seconds
 PROBES = 20  # every so many sales is of a new customer
 CREATE = """
 INSERT INTO segment (organization_id, segment_id, name, kind, criteria, slot, state, progress)
@@ -146,6 +147,12 @@ def main() -> None:
         store = engine(settings.database)
         with service("segmenter", settings), flowing(settings, given.rate, given.customers) as flow:
             counted(store, WANTED["half"])  # warms the cache
+            while len(flow.waited) < WARM * given.rate // PROBES:
+                time.sleep(0.1)
+            flow.waited.clear()
+            time.sleep(QUIET)
+            quiet = list(flow.waited)
+            flow.waited.clear()
             for run in range(given.runs):
                 for share, tree in WANTED.items():
                     number, floor = counted(store, tree)
@@ -157,14 +164,14 @@ def main() -> None:
                     report.add(f"{share}: fill, s", took)
                     report.add(f"{share}: ratio to the bare count", took / floor)
         store.dispose()
-    report.add("events' freshness, p50 ms", statistics.median(flow.waited) * 1000)
-    report.add("events' freshness, p99 ms", statistics.quantiles(flow.waited, n=100)[98] * 1000)
-    report.add("events' freshness, max ms", max(flow.waited) * 1000)
+    for when, waited in (("before", quiet), ("during", flow.waited)):
+        report.add(f"events' freshness {when}, p50 ms", statistics.median(waited) * 1000)
+        report.add(f"events' freshness {when}, p99 ms", statistics.quantiles(waited, n=100)[98] * 1000)
     report.add("events sent", flow.sent)
     for share in WANTED:
         report.claim(f"{share}: ratio to the bare count", "<= 4")
         report.claim(f"{share}: bare count (and preview), s", "<= 1.5")
-    report.claim("events' freshness, p99 ms", "<= 1,000")
+    report.claim("events' freshness during, p99 ms", "<= 1,000")
     report.finish(given.json)
 
 

@@ -17,7 +17,7 @@ from services.admin.slugs import free_slug
 from services.admin.versions import check_match
 from shared.database.predicate import predicate
 from shared.database.tables import customer, segment, static_member
-from shared.domain.criteria import Criteria, parse
+from shared.domain.criteria import Criteria, parse, references
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
 from shared.domain.money import format_money
 from shared.errors import ConflictError, InvalidError, NotFoundError
@@ -28,6 +28,7 @@ Description = Annotated[str, Field(max_length=2_000, pattern=PRINTABLE_LINES)]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", description="Such as #4f7cac.")]
 Tree = Annotated[dict[str, Any], Field(description='A tree of all, any, not over conditions; `{"field": …, "op": …}`.')]
 SAMPLE = 10
+NAMED = 20
 
 
 class NewSegment(BaseModel):
@@ -255,10 +256,12 @@ def _check_criteria(
         criteria = parse(tree)
     except InvalidError as error:
         raise InvalidError(error.message, called + error.field.removeprefix("criteria"), error.code) from None
-    for segment_id in segment_uses.named_in(criteria):
+    for path, segment_id in references(tree, called):
         row = connection.execute(_rows(organization_id).where(segment.c.segment_id == segment_id)).mappings().first()
         if row is None or row["kind"] != "static":
-            raise InvalidError(f"name {segment_id!r}, which is no static segment of this organization", called)
+            known = connection.execute(_rows(organization_id).where(segment.c.kind == "static").limit(NAMED)).mappings()
+            there = ", ".join(each["segment_id"] for each in known) or "none yet"
+            raise InvalidError(f"{segment_id!r} is no static segment of this organization; there are: {there}", path)
     return criteria
 
 

@@ -93,12 +93,15 @@ def replay(settings: Settings, which: ColumnElement[bool], progress: Progress = 
     """Publish letters again, bytes and key as they were, to the topics they came from; returns how many.
 
     A replay that dies half-way is repeated without harm: the ledger counts an event once. What is still wrong comes
-    back as a new letter.
+    back as a new letter, perhaps while this goes on: only those that were there at its start are meant.
     """
     done = 0
     writer, sink = engine(settings.database), producer(settings, linger_ms=5)
     try:
-        while letters := read(settings, and_(which, dead_letter.c.replayed_at.is_(None)), AT_ONCE):
+        with writer.connect() as connection:
+            started = connection.scalar(select(func.now()))
+        due = and_(which, dead_letter.c.replayed_at.is_(None), dead_letter.c.recorded_at < started)
+        while letters := read(settings, due, AT_ONCE):
             sent = [sink.send(letter.topic, key=letter.key, value=letter.value) for letter in letters]
             for future in sent:
                 future.get(timeout=30)

@@ -104,6 +104,9 @@ def test_a_repeated_request_makes_one_segment(api: Api) -> None:
     assert len(api.get("/segments")["items"]) == 5
 
 
+GONE = {"field": "segment", "op": "in", "value": "nowhere"}
+
+
 def test_what_is_wrong_is_named(api: Api) -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"name": "", "criteria": OFTEN}, "name"),
@@ -112,8 +115,8 @@ def test_what_is_wrong_is_named(api: Api) -> None:
         ({"name": "X"}, "criteria"),
         ({"name": "X", "kind": "static", "criteria": OFTEN}, "criteria"),
         ({"name": "X", "criteria": {"all": [OFTEN, OFTEN | {"op": "like"}]}}, "criteria.all[1].op"),
-        ({"name": "X", "criteria": {"field": "segment", "op": "in", "value": "at-risk"}}, "criteria"),
-        ({"name": "X", "criteria": {"field": "segment", "op": "in", "value": "nowhere"}}, "criteria"),
+        ({"name": "X", "criteria": {"field": "segment", "op": "in", "value": "at-risk"}}, "criteria.value"),
+        ({"name": "X", "criteria": {"all": [OFTEN, {"not": GONE}]}}, "criteria.all[1].not.value"),
     ]
     for body, field in bad:
         answer = api("POST", "/segments", body)

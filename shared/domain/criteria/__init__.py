@@ -7,6 +7,6 @@ columns equal.
 
 from shared.domain.criteria.columns import MISSING, NEVER, Columns, Entries, Labels
 from shared.domain.criteria.leaf import Leaf, Tables
-from shared.domain.criteria.tree import Criteria, parse
+from shared.domain.criteria.tree import Criteria, parse, references
 
-__all__ = ["MISSING", "NEVER", "Columns", "Criteria", "Entries", "Labels", "Leaf", "Tables", "parse"]
+__all__ = ["MISSING", "NEVER", "Columns", "Criteria", "Entries", "Labels", "Leaf", "Tables", "parse", "references"]

@@ -77,6 +77,20 @@ def parse(tree: object) -> Criteria:
     return Criteria(_read(tree, "criteria", 1, count))
 
 
+def references(tree: Any, path: str = "criteria") -> Iterator[tuple[str, str]]:
+    """The static segments that a valid tree names, each with the path of its name: `criteria.all[2].value`."""
+    if "field" in tree:
+        if tree["field"] == "segment":
+            yield f"{path}.value", tree["value"]
+        return
+    for kind, inside in tree.items():
+        parts = (
+            {f"{path}.not": inside} if kind == "not" else {f"{path}.{kind}[{n}]": part for n, part in enumerate(inside)}
+        )
+        for where, part in parts.items():
+            yield from references(part, where)
+
+
 def earliest_flip(leaves: frozenset[Leaf], columns: Columns, now: int) -> Integers:
     """The earliest instant after `now` at which any of the leaves can change by time alone, for each customer."""
     earliest = np.full(columns.size, NEVER, np.int64)
