@@ -1,7 +1,7 @@
 """Whether the segmenter's rate holds with more segments and with more customers: each size against a smaller one.
 
-Every size has a machine of its own, and customers made by SQL with the memberships that they have. 10,000,000 of them take
-a quarter of an hour to make: --largest 10000000.
+Every size has a machine of its own, and customers made by SQL with the memberships that they have. 10,000,000 of them
+take a quarter of an hour to make: --largest 10000000.
 
 python -m benchmarks.segments_scale [--events N] [--runs N] [--largest N] [--json FILE]
 """

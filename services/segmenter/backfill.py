@@ -81,9 +81,7 @@ class Backfill(Listener):
         self, connection: Connection, organization_id: str, time_zone: str, segment_id: str, version: int
     ) -> None:
         programs = Programs()
-        with connection.transaction():
-            connection.execute(ALONE, [organization_id])
-            segment = _still(programs.of(connection, organization_id, time_zone), segment_id, version)
+        segment = _still(programs.of(connection, organization_id, time_zone), segment_id, version)
         if segment is None:
             return  # unreadable, or already changed again: the next round sees to it
         is_added_up = segment.criteria is not None and bool(series_of(segment.criteria.leaves()))
@@ -100,12 +98,14 @@ class Backfill(Listener):
         self, connection: Connection, programs: Programs, whose: tuple[str, str], segment: Segment
     ) -> Iterator[float]:
         """Gives how much is done, part by part. Rows that came after the first lock are right by their own events."""
-        row = connection.execute(PAGES).fetchone()
-        walk = Walk(int(row[0]) if row else 0)
+        walk = Walk()
         while walk.first < walk.total:
             with connection.transaction():
                 connection.execute(ALONE, [whose[0]])
                 started = time.perf_counter()
+                if walk.first == 0:
+                    row = connection.execute(PAGES).fetchone()
+                    walk.total = int(row[0]) if row else 0
                 now = self.clock()
                 program = programs.of(connection, *whose)
                 if _still(program, segment.segment_id, segment.version) is None:
@@ -118,6 +118,7 @@ class Backfill(Listener):
     def _by_customers(
         self, connection: Connection, programs: Programs, whose: tuple[str, str], segment: Segment
     ) -> Iterator[float]:
+        _wait_for_old_batches(connection, whose[0])
         row = connection.execute(SIZE, [whose[0]]).fetchone()
         size = max(int(row[0]) if row else 0, 1)
         last, done = "", 0
@@ -136,8 +137,7 @@ class Backfill(Listener):
             yield done / size
 
     def _clear(self, connection: Connection, organization_id: str, segment_id: str, slot: int) -> None:
-        with connection.transaction():
-            connection.execute(ALONE, [organization_id])  # from here on, no batch knows the segment
+        _wait_for_old_batches(connection, organization_id)
         last: str | None = ""
         while last is not None and not self.ending.is_set():
             with connection.transaction():
@@ -155,7 +155,7 @@ class Backfill(Listener):
 class Walk:
     """Through the `total` pages of the customer table, as many at a time as take LONGEST."""
 
-    total: int
+    total: int = 1
     first: int = 0
     number: int = FIRST_PAGES
 
@@ -163,8 +163,14 @@ class Walk:
         """Go on after a part that took so long; gives the share that is done."""
         self.first += self.number
         fit = self.number * LONGEST / max(seconds, 0.001)
-        self.number = int(min(max(fit, self.number / 4, 50), self.number * 4))
-        return self.first / self.total
+        self.number = int(min(max(fit, self.number / 4, 50), self.number * 16))
+        return self.first / max(self.total, 1)
+
+
+def _wait_for_old_batches(connection: Connection, organization_id: str) -> None:
+    """Return once every batch that does not know the segment as it is now has ended."""
+    with connection.transaction():
+        connection.execute(ALONE, [organization_id])
 
 
 def _still(program: Program, segment_id: str, version: int) -> Segment | None:
