@@ -104,6 +104,26 @@ def import_customers(
         raise typer.Exit(1)
 
 
+@import_app.command(
+    "suppressions", epilog="Example: regulars import suppressions unsubscribed.csv --column 'E-Mail' --dry-run"
+)
+def import_suppressions(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV with a header line, UTF-8.")],
+    column: Annotated[str, typer.Option(help="The column that holds the address.")] = "email",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only judge the rows.")] = False,
+    organization: OrganizationOption = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Suppress the address of each row, for the reason in the column `reason`, else import. Refused rows go to stderr
+    with number, field and reason; then exit 1.
+    """
+    from services.admin import suppressions_command
+
+    chosen = _organization(organization, data_dir)
+    if not suppressions_command.run(_database(data_dir), chosen, file, column, dry_run=dry_run):
+        raise typer.Exit(1)
+
+
 def _database(data_dir: Path | None) -> str:
     from shared.settings import Settings, load
 

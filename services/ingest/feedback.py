@@ -12,7 +12,7 @@ from sqlalchemy import Column, ColumnElement, Connection, case, func, literal, n
 
 from services.ingest.publisher import Record
 from shared.database.suppressions import Suppressed, suppress
-from shared.database.tables import customer, message
+from shared.database.tables import customer, direct_mail, message
 from shared.domain.events import decode, kafka_key, topic_of
 
 Kind = Literal["delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"]
@@ -84,6 +84,18 @@ def record(connection: Connection, organization_id: str, message_id: UUID, news:
     if news.suppress is not None and mail.email:
         suppress(connection, organization_id, [Suppressed(mail.email, news.suppress, news.at)])
     return mail
+
+
+def record_direct(connection: Connection, organization_id: str, mail_id: UUID, news: Feedback) -> bool:
+    """The same for a mail outside of campaigns, a verification say: its address is suppressed where that follows, and
+    that it came back is its end. Whether there is such a mail.
+    """
+    its = (direct_mail.c.organization_id == organization_id, direct_mail.c.mail_id == mail_id)
+    email = connection.execute(select(direct_mail.c.email).where(*its)).scalar()
+    if email is not None and news.suppress is not None:
+        suppress(connection, organization_id, [Suppressed(email, news.suppress, news.at)])
+        connection.execute(update(direct_mail).where(*its).values(state="failed", reason=news.kind))
+    return email is not None
 
 
 def is_known(connection: Connection, organization_id: str, message_id: UUID) -> bool:

@@ -51,3 +51,17 @@ class Writer:
             },
             tags={"organization_id": organization_id, "message_id": message_id},
         )
+
+    def verification(self, content: Content, organization_id: str, mail_id: str, email: str) -> Mail:
+        """A mail that asks for its address to be confirmed: nothing that one could unsubscribe from."""
+        (token,) = sign_links(self._secret, organization_id, mail_id, "verify")
+        filled = content.filled({"verify_url": f"{self._public_url}/v/{token}"})
+        return Mail(
+            sender=content.sender,
+            to=email,
+            subject=filled.subject,
+            html=filled.html,
+            text=filled.text,
+            headers={"X-Regulars-Message": mail_id, "X-Regulars-Kind": "verification"},
+            tags={"organization_id": organization_id, "message_id": mail_id},
+        )

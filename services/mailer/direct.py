@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import Connection, Row, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from services.mailer import verifications
 from services.mailer.content import Writer
 from services.mailer.provider import Accepted, Mail, Outcome, Refused, Retry
 from shared.database.campaigns import Organization, read_campaigns, read_organization
@@ -54,6 +55,8 @@ class Direct:
 
     def mail(self, writer: Writer) -> Mail:
         """As it goes to the provider."""
+        if self.kind == "verification":
+            return writer.verification(self.content, self.organization_id, str(self.mail_id), self.email)
         mail = writer.mail(self.content, self.organization_id, str(self.mail_id), self.email, self.variables)
         return replace(mail, headers=mail.headers | {"X-Regulars-Kind": self.kind})
 
@@ -175,7 +178,7 @@ def _test(
     return content, values_as(connection, content, person, found[0], sender, now=now)
 
 
-KINDS: Final[dict[str, Write]] = {"test": _test}
+KINDS: Final[dict[str, Write]] = {"test": _test, "verification": verifications.content}
 
 
 def _end(connection: Connection, row: Row[Any], **values: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, func, select, text, update
 
-from services.mailer import ab_tests
+from services.mailer import ab_tests, verifications
 from services.mailer.audience import plan_audience
 from services.mailer.blocks import cancel_blocks
 from services.mailer.campaigns import OPEN
@@ -50,6 +50,7 @@ class Planner:
                 return now + LONGEST_SLEEP
             self._cancel(connection, sender, now)
             tested = ab_tests.undecided(connection, organization_id)
+            verifications.plan(connection, sender, now)
             unplanned = campaign.c.state.in_(("scheduled", "sending")) & campaign.c.planned_at.is_(None)
             one_off = read_campaigns(connection, organization_id, unplanned, campaign.c.trigger.is_(None))
             on_days = read_campaigns(

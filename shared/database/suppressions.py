@@ -26,18 +26,19 @@ class Suppressed(NamedTuple):
 
 def suppress(connection: Connection, organization_id: str, addresses: Iterable[Suppressed]) -> int:
     """Never mail them again, from what is queued on. Of two reasons for one address the graver stays, of two times the
-    later. How many addresses are new or say something new.
+    later. How many addresses are new, or told anew.
     """
-    rows: dict[str, dict[str, Any]] = {}
+    wanted: dict[str, Suppressed] = {}
     for each in addresses:
         email = each.email.lower()
-        before = rows.get(email)
-        if before is None or (GRAVITY[each.reason], each.at) > (GRAVITY[before["reason"]], before["at"]):
-            rows[email] = {"organization_id": organization_id, **each._asdict(), "email": email}
-    if not rows:
+        before = wanted.get(email, each)
+        reason = max(before.reason, each.reason, key=GRAVITY.__getitem__)
+        wanted[email] = Suppressed(email, reason, max(before.at, each.at))
+    if not wanted:
         return 0
     # In one order, so that two of these never wait for each other in a ring.
-    given = insert(suppression).values([rows[email] for email in sorted(rows)])
+    rows = [{"organization_id": organization_id} | wanted[email]._asdict() for email in sorted(wanted)]
+    given = insert(suppression).values(rows)
     graver = _gravity(given.excluded.reason) > _gravity(suppression.c.reason)
     later = given.excluded.at > suppression.c.at
     statement = given.on_conflict_do_update(

@@ -9,6 +9,7 @@ from services.admin.routes import (
     keys,
     organization,
     segments,
+    suppressions,
     templates,
 )
 
@@ -20,6 +21,7 @@ ROUTERS = (
     coupons.router,
     campaigns.router,
     templates.router,
+    suppressions.router,
     organization.router,
     keys.router,
     audit_log.router,

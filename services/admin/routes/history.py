@@ -6,12 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from services.admin import customers, decisions, personal_data, timeline
+from services.admin import customers, decisions, personal_data, timeline, verifications
 from services.admin.access import Marketer, Now, Parts, Viewer
 from services.admin.decisions import Decision
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.routes.customers import ONE, CustomerId
 from services.admin.timeline import Happening
+from services.admin.verifications import Verification
+from shared.problems import described
 
 router = APIRouter(tags=["customers"])
 
@@ -34,6 +36,13 @@ def decided(
     with parts.engine.connect() as connection:
         customers.read(connection, key.organization_id, customer_id)
         return decisions.page(connection, key.organization_id, limit, cursor, customer_id=customer_id)
+
+
+@router.post(f"{ONE}/verification", status_code=202, responses=described(409))
+def verify(customer_id: CustomerId, key: Marketer, parts: Parts, now: Now) -> Verification:
+    """Send them a mail whose link confirms their address."""
+    with parts.engine.begin() as connection:
+        return verifications.request(connection, key, customer_id, now)
 
 
 @router.get(f"{ONE}/export")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest import clicks, news
-from services.ingest.feedback import is_known, mail_event, record
+from services.ingest.feedback import is_known, mail_event, record, record_direct
 from services.ingest.parts import Parts, parts_of
 from services.ingest.resend_webhook import Webhook, read, verify
 from shared.domain.links import read_link
@@ -55,10 +55,12 @@ def _record(parts: Parts, webhook: Webhook) -> bool:
             clicks.note(connection, organization_id, message_id, Click(link, told.at, told.machine))
             return True
         mail = record(connection, organization_id, message_id, told)
-        if mail is not None and not mail.erased:
+        if mail is None:
+            return record_direct(connection, organization_id, message_id, told)
+        if not mail.erased:
             event_id = f"svix:{webhook.webhook_id}"
             news.keep(connection, organization_id, {event_id: mail_event(mail, told, event_id)})
-        return mail is not None
+        return True
 
 
 def _own(parts: Parts, connection: Connection, link: str) -> str | None:
