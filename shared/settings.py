@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SetupError
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+BOOTSTRAP = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:,\[\]]+):\d{1,5}")
+
+
+def _addresses(value: str) -> str:
+    if not all(BOOTSTRAP.fullmatch(each) for each in value.split(",")):
+        raise ValueError("must be host:port, or several with commas between")
+    return value
+
+
+def _database(value: str) -> str:
+    if not value.startswith("postgresql://"):
+        raise ValueError("must be a PostgreSQL URL, postgresql://user:password@host/name")
+    return value
+
+
+def _web(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value
+
+
+WebAddress = Annotated[str, AfterValidator(_web)]
 
 
 class Settings(BaseSettings):
@@ -17,8 +40,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="REGULARS_", extra="ignore", populate_by_name=True)
 
-    kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, comma-separated.")
-    database: str = Field(
+    kafka: Annotated[str, AfterValidator(_addresses)] = Field(
+        "127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, comma-separated."
+    )
+    database: Annotated[str, AfterValidator(_database)] = Field(
         "postgresql://regulars@127.0.0.1:5432/regulars",
         description="PostgreSQL URL, postgresql://user:password@host/name.",
     )
@@ -34,7 +59,7 @@ class Settings(BaseSettings):
     secret: SecretStr = Field(
         SecretStr("change-me-in-production"), description="Signs links in mails and console sessions; keep it stable."
     )
-    public_url: str = Field(
+    public_url: WebAddress = Field(
         "http://127.0.0.1:8010", description="Where ingest is reached from outside; links in mails."
     )
 
@@ -79,7 +104,7 @@ class MailerSettings(Settings):
     """Planning and sending of mail."""
 
     mail_provider: Literal["sandbox", "resend", "smtp"] = Field("sandbox", description="Where mail goes.")
-    sandbox_url: str = Field("http://127.0.0.1:8030", description="The sandbox's address, for provider sandbox.")
+    sandbox_url: WebAddress = Field("http://127.0.0.1:8030", description="The sandbox's address, for provider sandbox.")
     resend_api_key: SecretStr = Field(
         SecretStr(""),
         description="Resend's API key.",
@@ -138,7 +163,8 @@ def load(kind: type[S], **given: Any) -> S:
         first = error.errors()[0]
         name = str(first["loc"][0])
         raise SetupError(
-            f"Setting {variable_of(kind, name)} is wrong: {first['msg']} (given: {first['input']!r}). "
+            f"Setting {variable_of(kind, name)} is wrong: {first['msg'].removeprefix('Value error, ')} "
+            f"(given: {'a secret' if name == 'database' else repr(first['input'])}). "
             "`regulars settings` explains each."
         ) from error
 

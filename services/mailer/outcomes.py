@@ -57,9 +57,14 @@ FAIL: Final = text("""
 # Puts messages back as if they had never been claimed, slots included: the gates look at them again.
 RELEASE: Final = text("""
     WITH released AS (
-        UPDATE message SET state = 'planned', queued = true, wait_until = :until, updated_at = :at
-        WHERE organization_id = :organization_id AND message_id = ANY(CAST(:messages AS uuid[]))
-            AND state IN ('planned', 'waiting', 'claimed')
+        UPDATE message SET
+            state = CASE WHEN campaign.state = 'cancelled' THEN 'skipped' ELSE 'planned' END,
+            reason = CASE WHEN campaign.state = 'cancelled' THEN 'cancelled' END,
+            queued = campaign.state <> 'cancelled', wait_until = :until, updated_at = :at
+        FROM campaign
+        WHERE message.organization_id = :organization_id AND message_id = ANY(CAST(:messages AS uuid[]))
+            AND campaign.organization_id = message.organization_id AND campaign.campaign_id = message.campaign_id
+            AND (message.state IN ('planned', 'waiting', 'claimed') OR message.reason = 'cancelled')
         RETURNING customer_id, message_id
     )
     UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL

@@ -103,7 +103,7 @@ def check_organizations(intake: Intake, known: dict[str, Organization]) -> None:
             intake.refuse(
                 row[0],
                 Reason.WRONG_CURRENCY,
-                f"data.currency: must be {organization.currency}, the organization's; got {currency}",
+                f'data.currency: must be "{organization.currency}", the currency of the organization; got "{currency}"',
             )
         else:
             kept.append(row)

@@ -10,8 +10,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.exc import OperationalError
 
 from shared.database.engine import engine
+from shared.errors import TransientError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 7_301_944_120  # two migrating processes wait for each other
@@ -39,7 +41,11 @@ def make_revision(url: str, title: str) -> None:
 
 
 def _connection(url: str) -> Any:
-    return engine(url, poolclass=NullPool).connect()  # leaves no connection behind: databases are cloned from it
+    try:
+        return engine(url, poolclass=NullPool).connect()  # leaves no connection behind: databases are cloned from it
+    except OperationalError as error:
+        why = str(error.orig).splitlines()[0]
+        raise TransientError(f"The database cannot be reached: {why}. Is REGULARS_DATABASE right?") from error
 
 
 def _config(connection: Connection) -> Config:

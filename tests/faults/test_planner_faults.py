@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.mailer.automations import Entry, plan_entries
 from services.mailer.planner import Planner
+from services.mailer.provider import Outcome, Retry
 from shared.database.engine import engine
 from shared.database.tables import campaign, message
 from tests.desk import Desk, Recording
@@ -150,3 +151,28 @@ def test_a_clock_that_runs_ahead_and_is_set_back_brings_nobody_a_second_mail_and
     for campaign_id in ("first", "second", "birthday"):
         assert set(states(store, campaign_id).values()) == {("sent", None)}
     assert sorted(desk.provider.recipients) == sorted(ADDRESSES * 3)
+
+
+def test_what_a_cancel_meets_in_the_midst_of_a_call_that_fails_is_cancelled_and_gives_its_day_back(
+    store: Engine,
+) -> None:
+    class Cancelling(Recording):
+        def send_batch(self, *given: Any) -> Outcome:
+            with store.begin() as connection:
+                connection.execute(update(campaign).where(campaign.c.campaign_id != "later").values(state="cancelled"))
+            return super().send_batch(*given)
+
+    since = NOON - timedelta(days=1)
+    birthday = {"on": "birthday", "days_before": 0}
+    add(store, "birthday", type="birthday", state="active", trigger=birthday, activated_at=since)
+    desk = Desk(store, Cancelling(Retry("429", in_doubt=False, after=0.5)))
+    desk.plan()
+    desk.step()
+    desk.step()  # writes down how the calls ended
+    # At once, without a planner that goes over them.
+    called = {mail.to.split("@")[0] for _, mails in desk.provider.calls for mail in mails}
+    assert {states(store, "birthday")[each] for each in called} == {("skipped", "cancelled")}
+    add(store, "later")
+    desk.now += timedelta(minutes=1)
+    desk.run()
+    assert set(states(store, "later").values()) == {("sent", None)}
