@@ -5,7 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("segmenter", "segments_scale", "ingest", "freshness", "flips", "backfill", "coupons", "audience", "memory")
+ALL = (
+    "segmenter",
+    "segments_scale",
+    "ingest",
+    "freshness",
+    "flips",
+    "backfill",
+    "coupons",
+    "audience",
+    "mailer",
+    "memory",
+)
 
 
 def main() -> None:

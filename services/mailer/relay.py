@@ -41,7 +41,6 @@ class Relay:
         self._clock = clock
         self._runner = asyncio.Runner()  # its loop begins in the thread that publishes
         self._producer: AIOKafkaProducer | None = None
-        self._batches: Batches | None = None
 
     def step(self, organization_id: str) -> datetime:
         """Publish some batches; when to come again. Raises TransientError while Kafka is away."""
@@ -69,13 +68,14 @@ class Relay:
             raise TransientError(f"Kafka does not acknowledge mail.sent: {error!r}") from error
 
     async def _send(self, events: Sequence[MailSent]) -> None:
-        if self._producer is None or self._batches is None:
+        if self._producer is None:
             self._producer = batch_producer(self._settings, ACKNOWLEDGE)
-            self._batches = Batches(self._producer)
             await self._producer.start()
+        # Anew each time: it remembers the places of keys, and a campaign names every customer once.
+        batches = Batches(self._producer)
         for event in events:
-            await self._batches.add(self._topic, kafka_key(event), msgspec.json.encode(event))
-        await self._batches.finish()
+            await batches.add(self._topic, kafka_key(event), msgspec.json.encode(event))
+        await batches.finish()
 
     def _drop(self) -> None:
         if self._producer is not None:
