@@ -21,7 +21,7 @@ AT = {
     "unsubscribed": ("unsubscribed_at",),
 }
 STATES = {"planned": ("planned", "claimed"), "waiting": ("waiting",), "failed": ("failed",)}
-NONE = Counts(total=0, skipped={}, **dict.fromkeys((*AT, *STATES), 0))
+NONE = Counts(total=0, skipped={}, waiting_for={}, **dict.fromkeys((*AT, *STATES), 0))
 
 
 def of(connection: Connection, organization_id: str, campaign_ids: Sequence[str]) -> dict[str, Counts]:
@@ -39,16 +39,21 @@ def of(connection: Connection, organization_id: str, campaign_ids: Sequence[str]
     reasons = (
         select(
             message.c.campaign_id,
+            message.c.state,
             func.coalesce(message.c.reason, "unknown").label("reason"),
             func.count().label("number"),
         )
-        .where(*these, message.c.state == "skipped")
-        .group_by(message.c.campaign_id, message.c.reason)
+        .where(*these, message.c.state.in_(("skipped", "waiting")))
+        .group_by(message.c.campaign_id, message.c.state, message.c.reason)
     )
-    skipped: dict[str, dict[str, int]] = {}
+    why: dict[tuple[str, str], dict[str, int]] = {}
     for row in connection.execute(reasons):
-        skipped.setdefault(row.campaign_id, {})[row.reason] = row.number
+        why.setdefault((row.campaign_id, row.state), {})[row.reason] = row.number
     return {
-        row["campaign_id"]: Counts(**row, skipped=skipped.get(row["campaign_id"], {}))
+        row["campaign_id"]: Counts(
+            **row,
+            skipped=why.get((row["campaign_id"], "skipped"), {}),
+            waiting_for=why.get((row["campaign_id"], "waiting"), {}),
+        )
         for row in connection.execute(counted).mappings()
     }

@@ -8,7 +8,7 @@ from services.admin.campaign_models import State
 from shared.errors import ConflictError
 
 # What may still be edited: a running automation too, from the next mail on.
-EDITABLE = frozenset({"draft", "scheduled", "active", "paused"})
+EDITABLE = frozenset({"draft", "scheduled", "active", "paused", "failed"})
 
 
 class Step(StrEnum):

@@ -150,6 +150,7 @@ class Counts(BaseModel):
     unsubscribed: int
     failed: int
     skipped: dict[str, int] = Field(description="Reason to number.")
+    waiting_for: dict[str, int] = Field(description="What the waiting ones wait for: reason to number.")
 
 
 class Campaign(Content):

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, RowMapping, Text, and_, cast, func, literal, select, tuple_
+from sqlalchemy import Connection, RowMapping, Select, Text, and_, cast, func, literal, select, tuple_
 
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
@@ -32,8 +32,12 @@ WHY = {
     Reason.LEFT_SEGMENT: "the customer has left the segment again",
     Reason.DAY_MOVED: "the customer's day was changed",
 }
+CAPS = {
+    "daily": "daily cap, one mail a day and this day's has gone",
+    "weekly": "weekly cap, one mail a week and this week's has gone",
+    "monthly": "monthly cap, one mail a month and this month's has gone",
+}
 STATES = {
-    "planned": "Goes next",
     "claimed": "Is being sent",
     "sent": "Sent",
     "delivered": "Delivered",
@@ -52,19 +56,57 @@ class Decision(BaseModel):
     occasion: str
     state: str
     reason: str | None
-    why: str = Field(description="Such as: Waits until Tuesday 24 November 09:00: it is quiet hours.")
+    why: str = Field(description="Such as: Waits until Tuesday 24 November 09:00 (Asia/Kolkata): it is quiet hours.")
     planned_at: Instant
     wait_until: Instant | None
     expires_at: Instant | None
     sent_at: Instant | None
 
 
-def page(connection: Connection, organization_id: str, limit: int, cursor: str | None, **of: str) -> Page[Decision]:
-    """Newest first. `of` narrows them: customer_id, campaign_id, state."""
-    zone = func.coalesce(customer.c.time_zone, organization.c.time_zone).label("time_zone")
+def of_customer(
+    connection: Connection, organization_id: str, customer_id: str, limit: int, cursor: str | None
+) -> Page[Decision]:
+    """Newest first."""
     identity = cast(message.c.message_id, Text)
-    wanted = (
-        select(message, campaign.c.name.label("campaign"), zone)
+    wanted = _mails(organization_id).where(message.c.customer_id == customer_id)
+    if cursor is not None:
+        planned_at, message_id = read_cursor(cursor, datetime, str)
+        place = tuple_(message.c.planned_at, identity)
+        wanted = wanted.where(place < tuple_(literal(planned_at), literal(message_id)))
+    wanted = wanted.order_by(message.c.planned_at.desc(), identity.desc()).limit(limit + 1)
+    items = [_shown(row) for row in connection.execute(wanted).mappings()]
+    return cut(items, limit, lambda item: (item.planned_at, item.message_id))
+
+
+def of_campaign(
+    connection: Connection, organization_id: str, campaign_id: str, limit: int, cursor: str | None, **of: str
+) -> Page[Decision]:
+    """By customer: the ledger's own order, so that each page of a million costs the same. `of` narrows them: state,
+    reason.
+    """
+    wanted = _mails(organization_id).where(
+        message.c.campaign_id == campaign_id, *(message.c[name] == value for name, value in of.items())
+    )
+    if cursor is not None:
+        customer_id, occasion = read_cursor(cursor, str, str)
+        wanted = wanted.where(
+            tuple_(message.c.customer_id, message.c.occasion) > tuple_(literal(customer_id), literal(occasion))
+        )
+    wanted = wanted.order_by(message.c.customer_id, message.c.occasion).limit(limit + 1)
+    items = [_shown(row) for row in connection.execute(wanted).mappings()]
+    return cut(items, limit, lambda item: (item.customer_id, item.occasion))
+
+
+def _mails(organization_id: str) -> Select[Any]:
+    zone = func.coalesce(customer.c.time_zone, organization.c.time_zone).label("time_zone")
+    return (
+        select(
+            message,
+            campaign.c.name.label("campaign"),
+            campaign.c.state.label("campaign_state"),
+            customer.c.email_frequency,
+            zone,
+        )
         .join(
             campaign,
             and_(
@@ -80,30 +122,55 @@ def page(connection: Connection, organization_id: str, limit: int, cursor: str |
                 customer.c.customer_id == message.c.customer_id,
             ),
         )
-        .where(message.c.organization_id == organization_id, *(message.c[name] == value for name, value in of.items()))
-        .order_by(message.c.planned_at.desc(), identity.desc())
-        .limit(limit + 1)
+        .where(message.c.organization_id == organization_id)
     )
-    if cursor is not None:
-        planned_at, message_id = read_cursor(cursor, datetime, str)
-        place = tuple_(message.c.planned_at, identity)
-        wanted = wanted.where(place < tuple_(literal(planned_at), literal(message_id)))
-    items = [_shown(row) for row in connection.execute(wanted).mappings()]
-    return cut(items, limit, lambda item: (item.planned_at, item.message_id))
 
 
 def _shown(row: RowMapping) -> Decision:
-    waits = row["wait_until"] if row["state"] == "waiting" else None
+    # Of a test's rest nobody can tell: its winner is chosen by how the others' mails go.
+    waits = row["wait_until"] if row["state"] == "waiting" and row["reason"] != Reason.AB_TEST else None
     told: dict[str, Any] = dict(row) | {"message_id": str(row["message_id"]), "wait_until": waits}
-    return Decision(**told, why=why(row["state"], row["reason"], row["detail"], waits, row["time_zone"]))
+    later = row["wait_until"] if row["state"] == "planned" and row["wait_until"] > row["planned_at"] else None
+    in_words = why(
+        row["state"],
+        row["reason"],
+        row["detail"],
+        waits or later or row["sent_at"],
+        row["time_zone"],
+        frequency=row["email_frequency"],
+        paused=row["campaign_state"] == "paused",
+    )
+    return Decision(**told, why=in_words)
 
 
-def why(state: str, reason: str | None, detail: str | None, wait_until: datetime | None, time_zone: str) -> str:
-    """A sentence, with times as the customer's clock shows them."""
+def why(
+    state: str,
+    reason: str | None,
+    detail: str | None,
+    at: datetime | None,
+    time_zone: str,
+    *,
+    frequency: str | None = None,
+    paused: bool = False,
+) -> str:
+    """A sentence, with times as the customer's clock shows them; `at` is until when it waits, or when it was sent."""
     cause = detail or (WHY[Reason(reason)] if reason in set(Reason) else reason)
-    if state == "waiting" and wait_until is not None:
-        local = wait_until.astimezone(ZoneInfo(time_zone))
-        head = f"Waits until {local:%A} {local.day} {local:%B %H:%M} ({time_zone})"
+    if reason == Reason.FREQUENCY_CAP:
+        cause = detail or CAPS.get(frequency or "daily", cause)
+    when = "" if at is None else _local(at, time_zone)
+    if state == "waiting":
+        head = f"Waits until {when}" if when else "Waits for the winner of the A/B test"
+    elif state == "planned":
+        head = f"Goes from {when} on" if when else "Goes next"
+    elif state == "sent" and when:
+        head, cause = f"Sent on {when}", cause or "no gate was closed"
     else:
         head = STATES.get(state, "Did not go")
+    if paused and state in {"waiting", "planned"}:
+        head = f"Held, for the campaign is paused. {head}"
     return f"{head}: {cause}." if cause else f"{head}."
+
+
+def _local(at: datetime, time_zone: str) -> str:
+    local = at.astimezone(ZoneInfo(time_zone))
+    return f"{local:%A} {local.day} {local:%B %H:%M} ({time_zone})"

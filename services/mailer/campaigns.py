@@ -21,6 +21,15 @@ def pause(connection: Connection, organization_id: str, campaign_id: str, why: s
     )
 
 
+def fail(connection: Connection, organization_id: str, campaign_id: str, why: str) -> None:
+    """End what can not be planned as it is, and say why; a marketer edits or cancels it."""
+    connection.execute(
+        update(campaign)
+        .where(*_is(organization_id, campaign_id), campaign.c.state.in_(("scheduled", "sending")))
+        .values(state="failed", error=why, updated_at=func.now())
+    )
+
+
 def count_failure(connection: Connection, organization_id: str, campaign_id: str, why: str) -> int:
     """One more batch that did not go; too many in a row pause the campaign. How many it are by now."""
     failures: int = connection.execute(

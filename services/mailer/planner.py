@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from services.mailer import ab_tests, verifications
 from services.mailer.audience import plan_audience
 from services.mailer.blocks import cancel_blocks
-from services.mailer.campaigns import OPEN
+from services.mailer.campaigns import OPEN, fail
 from services.mailer.celebrations import DAYS, plan_celebrations
 from services.mailer.outcomes import give_up
 from services.mailer.rounds import LONGEST_SLEEP
@@ -73,7 +74,15 @@ class Planner:
 
     def _plan_audience(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
         with self._database.connect() as connection:
-            counts = plan_audience(connection, sender, wanted, now)
+            try:
+                counts = plan_audience(connection, sender, wanted, now)
+            except (DataError, IntegrityError, ProgrammingError) as error:
+                connection.rollback()
+                why = str(error.orig).splitlines()[0]
+                fail(connection, wanted.organization_id, wanted.campaign_id, f"Its audience cannot be read: {why}")
+                connection.commit()
+                log.error("audience.failed", why=why, campaign_id=wanted.campaign_id)  # noqa: TRY400 - no personal data
+                return
             if counts is None:
                 return
             announce(connection, sender.organization_id)

@@ -440,6 +440,20 @@ def test_quiet_hours_hold_a_mail_until_they_end(store: Engine) -> None:
     assert (row.state, row.reason, row.wait_until) == ("waiting", "quiet_hours", datetime(2026, 6, 11, 3, tzinfo=UTC))
 
 
+def test_a_campaign_that_cannot_be_planned_fails_with_its_error_and_holds_up_nobody(store: Engine) -> None:
+    with store.begin() as connection:
+        organize(connection)
+        add_people(connection, person("a"))
+        add_campaign(connection, "broken", audience={"minimum_spent": "lots"}, priority=1)
+        add_campaign(connection)
+    provider = Recording()
+    Desk(store, provider).run()
+    with store.connect() as connection:
+        row = connection.execute(select(campaign).where(campaign.c.campaign_id == "broken")).one()
+    assert (row.state, row.error.startswith("Its audience cannot be read: ")) == ("failed", True)
+    assert provider.recipients == ["a@example.com"]
+
+
 def test_an_empty_audience_is_sent_at_once(store: Engine) -> None:
     with store.begin() as connection:
         organize(connection)

@@ -72,6 +72,18 @@ def test_an_unknown_reason_is_shown_as_it_is() -> None:
     assert why("delivered", None, None, None, "UTC") == "Delivered."
 
 
+def test_why_a_mail_waits_or_went_is_said_with_the_customers_clock() -> None:
+    at = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
+    tuesday = "Tuesday 24 November 09:00 (Asia/Kolkata)"
+    capped = why("waiting", "frequency_cap", None, at, "Asia/Kolkata", frequency="weekly")
+    assert capped == f"Waits until {tuesday}: weekly cap, one mail a week and this week's has gone."
+    assert why("sent", None, None, at, "Asia/Kolkata") == f"Sent on {tuesday}: no gate was closed."
+    assert why("planned", None, None, at, "Asia/Kolkata") == f"Goes from {tuesday} on."
+    assert why("waiting", "ab_test", None, None, "UTC").startswith("Waits for the winner of the A/B test")
+    held = why("waiting", "quiet_hours", None, at, "Asia/Kolkata", paused=True)
+    assert held == f"Held, for the campaign is paused. Waits until {tuesday}: it is quiet hours."
+
+
 @given(st.sets(st.integers(0, 300)), st.dictionaries(st.integers(0, 300), st.text("abc", min_size=1)))
 def test_memberships_are_the_bits_that_are_set(inside: set[int], slots: dict[int, str]) -> None:
     bits = bytearray(40)

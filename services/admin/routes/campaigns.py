@@ -164,12 +164,13 @@ def messages(
     limit: Limit = 50,
     cursor: Cursor = None,
     state: Annotated[str | None, Query(max_length=20, description="Such as skipped.")] = None,
+    reason: Annotated[str | None, Query(max_length=40, description="Such as no_consent.")] = None,
 ) -> Page[Decision]:
-    """Each mail with its state and why, newest first."""
-    of = {"campaign_id": campaign_id} | ({} if state is None else {"state": state})
+    """Each mail with its state and why, by customer."""
+    of = {name: value for name, value in (("state", state), ("reason", reason)) if value is not None}
     with parts.engine.connect() as connection:
         campaigns.read(connection, key.organization_id, campaign_id)
-        return decisions.page(connection, key.organization_id, limit, cursor, **of)
+        return decisions.of_campaign(connection, key.organization_id, campaign_id, limit, cursor, **of)
 
 
 def _take(campaign_id: str, step: Step, key: Marketer, parts: Parts, now: Now) -> Campaign:

@@ -35,7 +35,7 @@ def decided(
     """For each mail planned for them, why it went, waits or did not go; newest first."""
     with parts.engine.connect() as connection:
         customers.read(connection, key.organization_id, customer_id)
-        return decisions.page(connection, key.organization_id, limit, cursor, customer_id=customer_id)
+        return decisions.of_customer(connection, key.organization_id, customer_id, limit, cursor)
 
 
 @router.post(f"{ONE}/verification", status_code=202, responses=described(409))
