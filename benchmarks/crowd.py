@@ -105,7 +105,7 @@ def settle(connection: psycopg.Connection[Any]) -> None:
             program = programs.of(connection, "demo", "UTC")
             memberships.refresh(connection, program, utc_now, "backfill", moves, is_due=True, is_locked=False)
             memberships.finish(connection, moves, utc_now())
-            connection.execute("DELETE FROM outbox WHERE organization_id = 'demo'")
+            connection.execute("TRUNCATE outbox, segment_change")
 
 
 def buyers(rng: random.Random, number: int, customers: int) -> list[int]:

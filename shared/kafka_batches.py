@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import DefaultPartitioner
 
+from shared.kafka_partitions import partitions_of
 from shared.settings import Settings
 
 BATCH_BYTES = 262_144
 IN_FLIGHT = 64  # batches
-KNOWN_PLACES = 100_000
 
 
 def batch_producer(settings: Settings, patience: float) -> AIOKafkaProducer:
@@ -42,26 +41,23 @@ class Batches:
         self._producer = producer
         self._acknowledged = acknowledged
         self._count = 0
-        self._partition = DefaultPartitioner()
-        self._partitions: dict[str, list[int]] = {}
-        self._places: dict[tuple[str, bytes], tuple[str, int]] = {}
+        self._partitions: dict[str, int] = {}
         self._open: dict[tuple[str, int], Any] = {}
         self._flying: deque[tuple[int, asyncio.Future[Any]]] = deque()
 
-    async def add(self, topic: str, key: bytes, value: bytes) -> None:
-        """Put a record into its partition's batch. `topic` is the name on the broker, with its prefix."""
-        known = topic, key
-        place = self._places.get(known)
-        if place is None:
-            if len(self._places) >= KNOWN_PLACES:
-                self._places.clear()
-            place = self._places[known] = await self._place(*known)
-        batch = self._open.get(place)
-        if batch is None or batch.append(timestamp=None, key=key, value=value) is None:
-            if batch is not None:
-                await self._hand_over(place)
-            batch = self._open[place] = self._producer.create_batch()
-            batch.append(timestamp=None, key=key, value=value)
+    async def add(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Put records, (key, value), into their partitions' batches. `topic` is the broker's name, with its prefix."""
+        if topic not in self._partitions:
+            self._partitions[topic] = len(await self._producer.partitions_for(topic))
+        places = partitions_of([key for key, _ in records], self._partitions[topic])
+        for partition, (key, value) in zip(places, records, strict=True):
+            place = topic, partition
+            batch = self._open.get(place)
+            if batch is None or batch.append(timestamp=None, key=key, value=value) is None:
+                if batch is not None:
+                    await self._hand_over(place)
+                batch = self._open[place] = self._producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value)
 
     async def finish(self) -> None:
         """Return when Kafka holds all."""
@@ -70,13 +66,6 @@ class Batches:
         while self._flying:
             await self._land()
         self._partitions.clear()  # a topic may grow
-
-    async def _place(self, topic: str, key: bytes) -> tuple[str, int]:
-        """The topic and the partition of a key: the same one that every other client finds."""
-        partitions = self._partitions.get(topic)
-        if partitions is None:
-            partitions = self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
-        return topic, self._partition(key, partitions, partitions)
 
     async def _hand_over(self, place: tuple[str, int]) -> None:
         batch, (topic, partition) = self._open.pop(place), place

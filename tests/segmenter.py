@@ -100,13 +100,15 @@ class Segmenter:
             eventually(lambda: self.lag() == 0, deadline, 0.1)
             eventually(lambda: connection.execute(WAITING).fetchone() == (0,), deadline, 0.1)
 
-    def count_on(self, events: int, deadline: float = 90) -> None:
-        """Return once so many more events stand in the ledger."""
+    def counted(self) -> int:
+        """Events in the ledger."""
         with connect(self.settings.database, autocommit=True) as connection:
-            before = connection.execute(COUNTED).fetchone() or (0,)
-            eventually(
-                lambda: (connection.execute(COUNTED).fetchone() or (0,))[0] >= before[0] + events, deadline, 0.002
-            )
+            return int((connection.execute(COUNTED).fetchone() or (0,))[0])
+
+    def count_to(self, events: int, deadline: float = 90) -> None:
+        """Return once so many events stand in the ledger. Read `counted` before what is to be counted is published."""
+        with connect(self.settings.database, autocommit=True) as connection:
+            eventually(lambda: (connection.execute(COUNTED).fetchone() or (0,))[0] >= events, deadline, 0.002)
 
     def lag(self) -> int:
         """Records whose offsets are not committed."""

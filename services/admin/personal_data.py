@@ -23,7 +23,7 @@ from shared.database.tables import (
 # Table to the column that orders its rows; what they say comes out as it is stored.
 HELD: dict[str, tuple[Table, str]] = {
     "events": (ledger, "occurred_at"),
-    "segment_changes": (segment_change, "outbox_id"),
+    "segment_changes": (segment_change, "change_id"),
     "lists": (static_member, "added_at"),
     "mails": (message, "planned_at"),
     "direct_mails": (direct_mail, "created_at"),

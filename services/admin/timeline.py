@@ -81,7 +81,7 @@ def _moves(organization_id: str, customer_id: str, way: str) -> Select[Any]:
     """Segments entered or left, once the change is published (milliseconds after it)."""
     table = segment_change
     segment_id = func.unnest(table.c[way]).column_valued("segment_id", joins_implicitly=True)
-    identity = func.concat("segment ", func.lpad(cast(table.c.outbox_id, Text), 19, "0"), " ", segment_id)
+    identity = func.concat("segment ", func.lpad(cast(table.c.change_id, Text), 19, "0"), " ", segment_id)
     detail = _object({"segment_id": segment_id, "cause": table.c.cause})
     entry = _entry(table.c.at, literal(f"segment.{way}"), identity, detail)
     return entry.where(_is(table, organization_id, customer_id))

@@ -28,7 +28,7 @@ LONGEST_SOCKET_PATH = 103  # macOS; Linux allows 107
 SETTINGS = {
     "listen_addresses": ports.LOOPBACK,
     "max_connections": "100",
-    "shared_buffers": "256MB",
+    "shared_buffers": "2GB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "off",  # this build has only pglz: up to ten times slower after a checkpoint

@@ -71,10 +71,8 @@ class Relay:
         if self._producer is None:
             self._producer = batch_producer(self._settings, ACKNOWLEDGE)
             await self._producer.start()
-        # Anew each time: it remembers the places of keys, and a campaign names every customer once.
         batches = Batches(self._producer)
-        for event in events:
-            await batches.add(self._topic, kafka_key(event), msgspec.json.encode(event))
+        await batches.add(self._topic, [(kafka_key(event), msgspec.json.encode(event)) for event in events])
         await batches.finish()
 
     def _drop(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,23 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.pq import Format
 
+from services.segmenter import parameters
 from services.segmenter.staging import Connection
 from shared.domain.criteria import MISSING, NEVER, Columns, Labels
+from shared.domain.criteria.columns import MICROSECOND
 
-HEADER = 20  # dimensions, flags, element type, length, lower bound: four bytes each
+HEADER = parameters.HEADER.size
+FROM_2000 = datetime(2000, 1, 1, tzinfo=UTC)
+INFINITY = np.iinfo(np.int64).max
 TO_UNIX = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000
-SEPARATOR = "\x1f"
 
 INTEGERS = {"total_spent", "visit_count", "coupon_redemptions", "birthday", "anniversary"}
 INSTANTS = {"last_visit_at", "first_visit_at", "registered_at", "last_open_at", "last_click_at"}
 FLAGS = {"marketing_consent", "email_verified"}
 LABELS = {"preferred_contact_time", "email_frequency", "time_zone"}
-ALWAYS = ("customer_id", "memberships", "scheduled_at")
+ALWAYS = ("memberships", "scheduled_at")
+
+PLACE = [("block", ">u4"), ("offset", ">u2")]  # a row's ctid; no row has offset 0
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -33,7 +38,7 @@ class _Fixed(Loader):
     """An array without nulls whose elements have one size."""
 
     format = Format.BINARY
-    size: str
+    size: Any
 
     def load(self, data: Buffer) -> npt.NDArray[Any]:
         raw = bytes(data)
@@ -50,17 +55,27 @@ class _Booleans(_Fixed):
     size = "u1"
 
 
+class _Places(_Fixed):
+    size = PLACE
+
+
+class _Versions(_Fixed):
+    size = ">u4"
+
+
 def prepare(connection: Connection) -> None:
-    """Teach a connection to load int8[], timestamptz[] and boolean[] as arrays."""
-    for name, loader in (("int8", _Integers), ("timestamptz", _Integers), ("bool", _Booleans)):
+    """Teach a connection to load arrays of these types as NumPy's, and to take them back as parameters."""
+    parameters.prepare(connection)
+    loaders = {"int8": _Integers, "timestamptz": _Integers, "bool": _Booleans, "tid": _Places, "xid": _Versions}
+    for name, loader in loaders.items():
         connection.adapters.register_loader(connection.adapters.types[name].array_oid, loader)
 
 
 class Customers:
     """Some customers of one organization, in the order of their ids."""
 
-    def __init__(self, row: tuple[Any, ...], names: list[str], time_zone: str, width: int) -> None:
-        self.ids: list[str] = row[0]
+    def __init__(self, row: Sequence[Any], names: list[str], time_zone: str, width: int) -> None:
+        self.ids: Sequence[str] = row[0]
         size = len(self.ids)
         self.stored: list[bytes] = row[1]
         self.memberships: Bytes = np.frombuffer(
@@ -77,7 +92,9 @@ class Customers:
             | {name: _instants(found[name], MISSING) for name in found if name in INSTANTS},
             flags={name: found[name].astype(np.bool_) for name in found if name in FLAGS},
             labels=labels,
-            tags=Labels.of([tuple(joined.split(SEPARATOR)) if joined else () for joined in found.get("tags", [])]),
+            tags=Labels.of(
+                [tuple(joined.split(parameters.SEPARATOR)) if joined else () for joined in found.get("tags", [])]
+            ),
         )
 
 
@@ -92,19 +109,12 @@ def read(
 ) -> Customers | None:
     """The customers of `touched`, with the columns that criteria need; None when there are none."""
     names = needed(columns)
-    statement = sql.SQL("SELECT {} FROM (SELECT {} FROM {} {}) AS these").format(
-        aggregates(names),
+    statement = sql.SQL("SELECT {} FROM (SELECT customer_id, {} FROM {} {}) AS these").format(
+        sql.SQL("array_agg(customer_id), {}").format(aggregates(names)),
         values(names),
         sql.SQL(TOUCHED),
         sql.SQL("FOR UPDATE OF c" if lock else ""),
     )
-    return first(connection, statement, organization_id, names, time_zone, width)
-
-
-def first(  # noqa: PLR0917 - what is read, and how it is to be understood
-    connection: Connection, statement: sql.Composed, organization_id: str, names: list[str], time_zone: str, width: int
-) -> Customers | None:
-    """Run a statement that gives `aggregates` as its only row."""
     row = connection.execute(statement, [organization_id], binary=True).fetchone()
     return None if row is None or row[0] is None else Customers(row, names, time_zone, width)
 
@@ -114,20 +124,20 @@ def needed(columns: frozenset[str]) -> list[str]:
     return sorted(columns & (INTEGERS | INSTANTS | FLAGS | LABELS | {"tags"}))
 
 
-def aggregates(names: list[str]) -> sql.Composed:
-    """What Customers is made from."""
+def aggregates(names: Iterable[str]) -> sql.Composed:
+    """What Customers is made from, after the ids."""
     return sql.SQL(", ").join(sql.SQL("array_agg({})").format(sql.Identifier(name)) for name in [*ALWAYS, *names])
 
 
-def values(names: list[str], after: Mapping[str, str] = MappingProxyType({})) -> sql.Composed:
-    """The values behind the aggregates; `after` has expressions for columns that are about to change."""
-    stored = {"customer_id": "customer_id", "memberships": "coalesce(c.memberships, '')"}
-    stored["scheduled_at"] = "coalesce(c.scheduled_at, 'infinity')"
+def values(names: Iterable[str]) -> sql.Composed:
+    """The values behind the aggregates."""
+    stored = {"memberships": "coalesce(c.memberships, '')", "scheduled_at": "coalesce(c.scheduled_at, 'infinity')"}
     always = [sql.SQL(f"{text} AS {name}") for name, text in stored.items()]
-    return sql.SQL(", ").join([*always, *(_value(name, after.get(name, f"c.{name}")) for name in names)])
+    return sql.SQL(", ").join([*always, *(_value(name) for name in names)])
 
 
-def _value(name: str, text: str) -> sql.Composable:
+def _value(name: str) -> sql.Composable:
+    text = f"c.{name}"
     if name in INTEGERS:
         text = f"coalesce({text}, 0)::bigint"
     elif name in INSTANTS:
@@ -137,6 +147,16 @@ def _value(name: str, text: str) -> sql.Composable:
     elif name == "tags":
         text = f"array_to_string({text}, E'\\x1f')"
     return sql.SQL("{} AS {}").format(sql.SQL(text), sql.Identifier(name))
+
+
+def instants(column: Sequence[datetime]) -> npt.NDArray[np.int64]:
+    """As PostgreSQL counts them."""
+    return np.array([(at - FROM_2000) // MICROSECOND for at in column], np.int64)
+
+
+def to_postgres(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """From 1970 to PostgreSQL's epoch; NEVER is infinity."""
+    return np.where(values == NEVER, INFINITY, values - TO_UNIX)
 
 
 def _instants(values: npt.NDArray[Any], null: int) -> npt.NDArray[np.int64]:

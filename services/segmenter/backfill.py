@@ -21,6 +21,7 @@ from services.segmenter.program import Program, Programs, Segment
 from services.segmenter.staging import Connection
 from shared import metrics
 from shared.clock import Clock, utc_now
+from shared.database.tables.segments import PLACES
 from shared.domain.criteria.windows import series_of
 from shared.logging import logger
 from shared.settings import SegmenterSettings
@@ -43,12 +44,13 @@ LIVE = """
 UPDATE segment SET state = 'live', progress = 1
 WHERE organization_id = %s AND segment_id = %s AND version = %s AND state = 'filling'
 """
-# Its slot is free again only when no change that is still to be published names it.
-REMOVE = """
+# Its name is needed until no change that is still to be published names it.
+REMOVE = f"""
 DELETE FROM segment WHERE organization_id = %(organization_id)s AND segment_id = %(segment_id)s AND state = 'deleting'
 AND NOT EXISTS (
-    SELECT FROM outbox WHERE organization_id = %(organization_id)s AND CASE WHEN length(entered) > %(slot)s / 8
-    THEN get_bit(entered, %(slot)s) = 1 OR get_bit("left", %(slot)s) = 1 ELSE false END)
+    SELECT FROM outbox o JOIN segment_change c ON c.organization_id = o.organization_id
+    AND c.change_id >= o.batch_id << {PLACES} AND c.change_id < (o.batch_id + 1) << {PLACES}
+    WHERE o.organization_id = %(organization_id)s AND %(segment_id)s = ANY(c.entered || c."left"))
 """
 REMOVE_LIST = "DELETE FROM static_member WHERE organization_id = %s AND segment_id = %s"
 REMOVE_DAYS = "DELETE FROM segment_day WHERE organization_id = %s AND segment_id = %s"

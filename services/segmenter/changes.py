@@ -1,4 +1,4 @@
-"""Membership changes as events: rows of the outbox to what stands in crm.segments.v1.
+"""Membership changes as events: rows of the history to what stands in crm.segments.v1.
 
 A change of one segment differs from another one in its customer, its instant, its cause and its number only, so each
 segment has a template in which the rest stands ready. A test holds what comes out equal to the event's own encoding.
@@ -8,64 +8,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
 from shared.domain.events import SegmentEntered, SegmentLeft
 
+EMPTY = 2  # braces
 WORDS = {"left": SegmentLeft, "entered": SegmentEntered}
 
 
 class Change(NamedTuple):
-    """A row of the outbox: bit n of `entered` and `left` is the segment of slot n."""
+    """A row of segment_change; the lists of segment ids as PostgreSQL writes them."""
 
-    outbox_id: int
+    change_id: int
     customer_id: str
     at: datetime
     cause: str
-    entered: bytes
-    left: bytes
+    entered: str
+    left: str
 
 
-class Told(NamedTuple):
-    """What Kafka is to hold, (key, value) in order, and for each change the ids of the segments entered and left."""
-
-    messages: list[tuple[bytes, bytes]]
-    entered: list[str]
-    left: list[str]
-
-
-def tell(organization_id: str, changes: Sequence[Change], segments: Mapping[int, tuple[str, str]]) -> Told:
-    """The events of an organization's changes. `segments`: id and name by slot."""
-    told = Told([], [], [])
-    templates = {
-        (word, slot): _template(organization_id, word, segment_id, name)
-        for slot, (segment_id, name) in segments.items()
-        for word in WORDS
-    }
-    for outbox_id, customer_id, at, cause, entered, left in changes:
+def tell(organization_id: str, changes: Sequence[Change], names: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """What Kafka is to hold, (key, value) in order. `names`: of segments, by id."""
+    messages: list[tuple[bytes, bytes]] = []
+    for change_id, customer_id, at, cause, entered, left in changes:
         key = f"{organization_id}/{customer_id}".encode()
-        values = (outbox_id, _json(at), _json(customer_id), cause.encode(), _json(at))
-        for word, bits, ids in (("left", left, told.left), ("entered", entered, told.entered)):
-            found = slots(bits)
-            told.messages.extend((key, templates[word, slot] % values) for slot in found)
-            ids.append(" ".join([segments[slot][0] for slot in found]))
-    return told
+        values = (change_id, _json(at), _json(customer_id), cause.encode(), _json(at))
+        for word, ids in (("left", left), ("entered", entered)):
+            for segment_id in listed(ids):
+                template = _template(organization_id, word, segment_id, names.get(segment_id, segment_id))
+                messages.append((key, template % values))
+    return messages
 
 
-@cache
-def slots(bits: bytes) -> tuple[int, ...]:
-    """The bits that are set."""
-    return tuple(place * 8 + bit for place, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1)
+@lru_cache(10_000)
+def listed(ids: str) -> tuple[str, ...]:
+    """The elements of a text[] in PostgreSQL's words; segments' ids hold letters, digits and hyphens."""
+    return tuple(ids[1:-1].replace('"', "").split(",")) if len(ids) > EMPTY else ()
 
 
 def _json(value: str | datetime) -> bytes:
     return msgspec.json.encode(value)
 
 
-@cache
+@lru_cache(10_000)
 def _template(organization_id: str, word: str, segment_id: str, name: str) -> bytes:
     """Wants the change's number, instant, customer, cause and instant again; all but number and cause as JSON."""
     event = {

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from psycopg import sql
 
-from services.segmenter import arrays
+from services.segmenter import arrays, parameters
 from services.segmenter.intake import Row
-from services.segmenter.memberships import SCHEDULE, Moves, evaluate
+from services.segmenter.memberships import Moves, Verdict, evaluate, schedule
 from services.segmenter.program import Program
 from services.segmenter.staging import Connection, copy
 from shared.clock import Clock
@@ -29,10 +31,8 @@ COPY ledger (organization_id, source, event_id, type, occurred_at, customer_id, 
              amount, discount, lines) FROM STDIN (FORMAT binary)
 """
 LEDGER_TYPES = ["text", "text", "text", "text", "timestamptz", *["text"] * 5, "int8", "int8", "text"]
-COPY_SUMS = "COPY sums FROM STDIN (FORMAT binary)"
-SUMS_TYPES = ["text", "text", "int8", "int4", "timestamptz", "timestamptz"]
 # Lists and histories are read for the customers of `touched`.
-TOUCH = "INSERT INTO touched SELECT organization_id, customer_id FROM sums"
+TOUCH = "INSERT INTO touched SELECT %s, unnest(string_to_array(%s, E'\\x1f'))"
 # Whether any of these sales or customers needs a second look.
 UNUSUAL = """
 WITH b AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS b (organization_id, sale_id, customer_id))
@@ -46,53 +46,49 @@ SELECT EXISTS (SELECT FROM waiting_adjustment WHERE organization_id = ANY(%(ids)
     OR EXISTS (SELECT FROM customer_merge WHERE organization_id = ANY(%(ids)s))
     OR EXISTS (SELECT FROM erasure WHERE organization_id = ANY(%(ids)s))
 """
-# What the rows of customers will be, and where they stood when they were read.
-AFTER = {
-    "total_spent": "coalesce(c.total_spent, 0) + s.spent",
-    "visit_count": "coalesce(c.visit_count, 0) + s.visits",
-    "first_visit_at": "least(c.first_visit_at, s.first_at)",
-    "last_visit_at": "greatest(c.last_visit_at, s.last_at)",
-    "registered_at": "coalesce(c.registered_given_at, least(c.first_event_at, s.first_at))",
-}
+# Buyers as they are stored, and where their rows stand; a row for each, also for who is new.
 READ = sql.SQL("""
-WITH these AS MATERIALIZED (
-    SELECT {values}, c.ctid AS place, c.xmin AS version, coalesce(c.total_spent, 0) + s.spent AS after_spent,
-           coalesce(c.visit_count, 0) + s.visits AS after_visits, least(c.first_visit_at, s.first_at) AS after_first,
-           greatest(c.last_visit_at, s.last_at) AS after_last, least(c.first_event_at, s.first_at) AS after_event
-    FROM sums s LEFT JOIN customer c USING (organization_id, customer_id)
-    WHERE s.organization_id = %s ORDER BY s.customer_id
-), noted AS (
-    INSERT INTO seen SELECT {organization_id}, customer_id, place, version, after_spent, after_visits, after_first,
-                            after_last, after_event FROM these
-)
-SELECT {aggregates} FROM these
+SELECT {aggregates}, array_agg(visits), array_agg(first_at), array_agg(last_at), array_agg(event_at),
+       array_agg(given_at), array_agg(spent), array_agg(place), array_agg(version)
+FROM (
+    SELECT {values}, coalesce(c.visit_count, 0)::bigint AS visits, coalesce(c.first_visit_at, 'infinity') AS first_at,
+           coalesce(c.last_visit_at, '-infinity') AS last_at, coalesce(c.first_event_at, 'infinity') AS event_at,
+           coalesce(c.registered_given_at, 'infinity') AS given_at, coalesce(c.total_spent, 0) AS spent,
+           coalesce(c.ctid, '(0,0)') AS place, coalesce(c.xmin, '0') AS version
+    FROM unnest(string_to_array(%s, E'\\x1f')) WITH ORDINALITY AS b (customer_id, n)
+    LEFT JOIN customer c ON c.organization_id = {organization_id} AND c.customer_id = b.customer_id
+    ORDER BY b.n
+) AS these
 """)
-# What is to be written: sums, and where something moved, memberships and schedule.
-DECIDE = """
-INSERT INTO decided
-SELECT s.*, m.customer_id IS NOT NULL, m.memberships, m.scheduled_at
-FROM seen s LEFT JOIN moved m USING (organization_id, customer_id)
-"""
-# By their place: the planner, which knows little of temporary tables, would rather read all customers.
-BY_PLACE = "SELECT set_config('enable_hashjoin', %s, true), set_config('enable_mergejoin', %s, true)"
-# One write a customer, if the row is still the one that was read.
+# One write a customer, by the row's place, if it is still the one that was read.
 UPDATE = """
 UPDATE customer c SET
-    total_spent = d.total_spent, visit_count = d.visit_count, first_visit_at = d.first_visit_at,
-    last_visit_at = d.last_visit_at, first_event_at = d.first_event_at,
-    memberships = CASE WHEN d.is_moved THEN d.memberships ELSE c.memberships END,
-    scheduled_at = CASE WHEN d.is_moved THEN d.scheduled_at ELSE c.scheduled_at END
-FROM decided d
-WHERE c.ctid = d.place AND c.xmin = d.version AND c.organization_id = d.organization_id
+    total_spent = d.spent, visit_count = d.visits, first_visit_at = d.first_at, last_visit_at = d.last_at,
+    first_event_at = d.event_at, memberships = d.memberships, scheduled_at = nullif(d.scheduled_at, 'infinity')
+FROM unnest(%s::tid[], %s::xid[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
+            %s::bytea[], %s::timestamptz[])
+     AS d (place, version, spent, visits, first_at, last_at, event_at, memberships, scheduled_at)
+WHERE c.ctid = d.place AND c.xmin = d.version AND c.organization_id = %s
 """
+# Who buys for the first time.
 APPEAR = """
 INSERT INTO customer (organization_id, customer_id, total_spent, visit_count, first_visit_at, last_visit_at,
                       first_event_at, memberships, scheduled_at)
-SELECT organization_id, customer_id, total_spent, visit_count, first_visit_at, last_visit_at, first_event_at,
-       coalesce(memberships, ''), scheduled_at
-FROM decided WHERE place IS NULL ORDER BY organization_id, customer_id
+SELECT %s, customer_id, spent, visits, first_at, last_at, event_at, memberships, nullif(scheduled_at, 'infinity')
+FROM unnest(string_to_array(%s, E'\\x1f'), %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[],
+            %s::timestamptz[], %s::bytea[], %s::timestamptz[])
+     AS d (customer_id, spent, visits, first_at, last_at, event_at, memberships, scheduled_at)
+ORDER BY customer_id
 ON CONFLICT DO NOTHING
 """
+
+
+Sum = tuple[int, int, datetime, datetime]
+"""Spent, visits, first and last of them."""
+Sums = dict[str, Sum]
+"""By customer."""
+Integers = npt.NDArray[np.int64]
+Places = npt.NDArray[np.intp]
 
 
 class UnusualError(Exception):
@@ -117,31 +113,73 @@ def count(connection: Connection, rows: Sequence[Row], programs: Sequence[Progra
     """Count plain sales of the organizations of `programs`. Raises UnusualError or psycopg's UniqueViolation."""
     _insist_on_the_usual(connection, rows)
     copy(connection, COPY_LEDGER, LEDGER_TYPES, (row[1:14] for row in rows))
-    copy(connection, COPY_SUMS, SUMS_TYPES, _sums(rows))
-    if any(program.static_slots or program.series for program in programs):
-        connection.execute(TOUCH)
+    sums = _sums(rows)
     for program in programs:
-        names = arrays.needed(program.columns)
-        statement = READ.format(
-            values=arrays.values(names, AFTER),
-            organization_id=sql.Literal(program.organization_id),
-            aggregates=arrays.aggregates(names),
-        )
-        customers = arrays.first(
-            connection, statement, program.organization_id, names, program.time_zone, program.width
-        )
-        if customers is not None and program.segments:
-            evaluate(connection, program, customers, clock(), "event", moves)
-    connection.execute(DECIDE)
-    known = connection.execute("SELECT count(place), count(*) FROM decided").fetchone() or (0, 0)
-    connection.execute(BY_PLACE, ["off", "off"])
-    written = connection.execute(UPDATE).rowcount
-    connection.execute(BY_PLACE, ["on", "on"])
-    appeared = connection.execute(APPEAR).rowcount if known[1] > known[0] else 0
-    if (written, appeared) != (known[0], known[1] - known[0]):
+        if program.organization_id in sums:
+            _add(connection, program, sums[program.organization_id], clock, moves)
+
+
+def _add(connection: Connection, program: Program, sums: Sums, clock: Clock, moves: Moves) -> None:
+    """Add to the customers of an organization what they bought, and bring their memberships to what holds then."""
+    ids = sorted(sums)
+    joined = parameters.texts(ids)
+    if program.static_slots or program.series:
+        connection.execute(TOUCH, [program.organization_id, joined])
+    names = arrays.needed(program.columns)
+    statement = READ.format(
+        values=arrays.values(names),
+        organization_id=sql.Literal(program.organization_id),
+        aggregates=arrays.aggregates(names),
+    )
+    found: tuple[Any, ...] = connection.execute(statement, [joined], binary=True).fetchone() or ()
+    read, (visits, first, last, event, given, spent, places, versions) = found[:-8], found[-8:]
+    bought, times, earliest, latest = _columns([sums[customer_id] for customer_id in ids])
+    columns = [spent + bought, visits + times, np.minimum(first, earliest), np.maximum(last, latest)]
+    columns.append(np.minimum(event, earliest))
+    if (columns[0] < spent).any():
+        raise UnusualError  # more money than there is: the plain way tells whose event cannot be stored
+    after = dict(zip(("total_spent", "visit_count", "first_visit_at", "last_visit_at"), columns, strict=False))
+    after["registered_at"] = np.where(given == arrays.INFINITY, columns[4], given)
+    values = [after.get(name, value) for name, value in zip(names, read[2:], strict=True)]
+    customers = arrays.Customers([ids, *read[:2], *values], names, program.time_zone, program.width)
+    verdict = evaluate(connection, program, customers, clock(), "event", moves)
+    stay = np.flatnonzero(places["offset"])
+    written = connection.execute(
+        UPDATE,
+        [
+            parameters.places(places[stay]),
+            parameters.versions(versions[stay]),
+            *_values(columns, verdict, stay),
+            program.organization_id,
+        ],
+    ).rowcount
+    if stay.size < len(ids):
+        new = np.flatnonzero(places["offset"] == 0)
+        name = [program.organization_id, parameters.texts([ids[row] for row in new])]
+        written += connection.execute(APPEAR, [*name, *_values(columns, verdict, new)]).rowcount
+    if written != len(ids):
         raise UnusualError  # somebody else wrote one of the rows meanwhile
-    for program in programs:
-        connection.execute(SCHEDULE, [program.organization_id])
+    schedule(connection, program, customers, verdict)
+
+
+def _values(columns: list[Integers], verdict: Verdict, rows: Places) -> list[parameters.Parameter]:
+    """Sums and memberships of some rows, in the order in which both statements take them."""
+    spent, visits, first, last, event = (column[rows] for column in columns)
+    return [
+        parameters.numbers(spent),
+        parameters.numbers(visits),
+        parameters.instants(first),
+        parameters.instants(last),
+        parameters.instants(event),
+        verdict.memberships(rows),
+        parameters.instants(arrays.to_postgres(verdict.scheduled[rows])),
+    ]
+
+
+def _columns(sums: Sequence[Sum]) -> tuple[Integers, Integers, Integers, Integers]:
+    bought, times, earliest, latest = zip(*sums, strict=True)
+    amounts, counts = np.array(bought, np.int64), np.array(times, np.int64)
+    return amounts, counts, arrays.instants(earliest), arrays.instants(latest)
 
 
 def _insist_on_the_usual(connection: Connection, rows: Sequence[Row]) -> None:
@@ -152,18 +190,19 @@ def _insist_on_the_usual(connection: Connection, rows: Sequence[Row]) -> None:
             raise UnusualError
 
 
-def _sums(rows: Sequence[Row]) -> list[tuple[str, str, int, int, datetime, datetime]]:
-    """What the sales add to each customer."""
-    sums: dict[tuple[str, str], list[Any]] = {}
-    for row in rows:
-        if row[6] is None:
+def _sums(rows: Sequence[Row]) -> dict[str, Sums]:
+    """What the sales add to each customer, by organization."""
+    sums: dict[str, Sums] = {}
+    for _, organization_id, _, _, _, at, customer_id, _, _, _, _, amount, *_ in rows:
+        if customer_id is None:
             continue
-        at, known = row[5], sums.get((row[1], row[6]))
+        buyers = sums.get(organization_id)
+        if buyers is None:
+            buyers = sums[organization_id] = {}
+        known = buyers.get(customer_id)
         if known is None:
-            sums[row[1], row[6]] = [row[11], 1, at, at]
+            buyers[customer_id] = (amount, 1, at, at)
         else:
-            known[0] += row[11]
-            known[1] += 1
-            known[2] = min(known[2], at)
-            known[3] = max(known[3], at)
-    return [(*key, *known) for key, known in sorted(sums.items())]
+            spent, visits, first, last = known
+            buyers[customer_id] = (spent + amount, visits + 1, min(first, at), max(last, at))
+    return sums

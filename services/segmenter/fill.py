@@ -1,8 +1,8 @@
 """What a fill does to a part of an organization's customers: each gets the bit of one segment that holds now.
 
 By pages of the customer table, in two statements, where a row says it all: one plans the flips, the other writes the
-rows whose bit differs, and their outbox rows. By customers, in memory, where criteria add up what was bought: SQL would
-go through the whole window for each part.
+rows whose bit differs, and what is to be told of them. By customers, in memory, where criteria add up what was bought:
+SQL would go through the whole window for each part.
 """
 
 from __future__ import annotations
@@ -11,8 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, case, func, insert, literal, literal_column, select, text, update
-from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.segmenter import memberships
@@ -22,8 +36,9 @@ from services.segmenter.staging import Connection
 from shared.clock import Clock
 from shared.database.engine import statement
 from shared.database.predicate import BITS, inside, listed, predicate, tables_of
-from shared.database.tables import customer, flip, outbox
+from shared.database.tables import customer, flip, outbox, segment_change
 from shared.database.tables.columns import Id, Instant
+from shared.database.tables.segments import PLACES
 from shared.domain.criteria.columns import micros
 
 CHUNK = """
@@ -128,18 +143,26 @@ def _move(
     organization_id: str, segment: Segment, meant: ColumnElement[bool], pages: Pages, now: datetime
 ) -> tuple[str, dict[str, Any]]:
     """Write what differs and tell it; gives how many entered and left."""
-    one, none = _bit(segment.slot), bytes(segment.slot // BITS + 1)
+    one, none = literal([segment.segment_id], ARRAY(Id)), literal([], ARRAY(Id))
     moved = _written(organization_id, segment.slot, meant, pages).cte("moved")
-    told = insert(outbox).from_select(
-        ["organization_id", "customer_id", "at", "cause", "entered", "left"],
+    batch = (
+        insert(outbox)
+        .from_select(["organization_id"], select(literal(organization_id, Id)).where(exists(select(moved.c.is_in))))
+        .returning(outbox.c.batch_id)
+        .cte("batch")
+    )
+    number = batch.c.batch_id.op("<<")(literal_column(str(PLACES))) + func.row_number().over()
+    told = insert(segment_change).from_select(
+        ["organization_id", "change_id", "customer_id", "at", "cause", "entered", "left"],
         select(
             literal(organization_id, Id),
+            number,
             moved.c.customer_id,
             literal(now, Instant),
             literal(segment.cause or "edit", Id),
-            case((moved.c.is_in, literal(one, BYTEA)), else_=literal(none, BYTEA)),
-            case((moved.c.is_in, literal(none, BYTEA)), else_=literal(one, BYTEA)),
-        ),
+            case((moved.c.is_in, one), else_=none),
+            case((moved.c.is_in, none), else_=one),
+        ).select_from(moved.join(batch, true())),
     )
     entered = func.count().filter(moved.c.is_in)
     return statement(select(entered, func.count() - entered).select_from(moved).add_cte(told.cte("told")))
@@ -154,7 +177,3 @@ def _written(organization_id: str, slot: int, meant: ColumnElement[bool], pages:
         .values(memberships=func.set_bit(padded, slot, case((inside(slot), 0), else_=1)))
     )
     return writing.returning(customer.c.customer_id, (func.get_bit(customer.c.memberships, slot) == 1).label("is_in"))
-
-
-def _bit(slot: int) -> bytes:
-    return (1 << slot).to_bytes(slot // BITS + 1, "little")

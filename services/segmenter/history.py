@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -22,7 +22,7 @@ from shared.domain.criteria.history import Series, entries
 TOUCHED = table("touched", column("organization_id"), column("customer_id"))
 
 
-def read(connection: Connection, program: Program, ids: list[str], now: datetime) -> dict[Hashable, Entries]:
+def read(connection: Connection, program: Program, ids: Sequence[str], now: datetime) -> dict[Hashable, Entries]:
     """The entries of the customers in `touched`; `ids` says which row is whose."""
     row_of = {customer_id: row for row, customer_id in enumerate(ids)}
     found: dict[Hashable, Entries] = {}

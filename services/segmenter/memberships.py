@@ -4,38 +4,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
 
-from services.segmenter import history
-from services.segmenter.arrays import Bytes, Customers, read
+from services.segmenter import history, parameters
+from services.segmenter.arrays import Bytes, Customers, read, to_postgres
 from services.segmenter.program import Program
 from services.segmenter.staging import Connection, copy
 from shared.clock import Clock
 from shared.database.recheck import FLIPS_CHANNEL
+from shared.database.tables.segments import PLACES
 from shared.domain.criteria import NEVER
-from shared.domain.criteria.columns import instant_of, micros
+from shared.domain.criteria.columns import micros
 from shared.domain.criteria.tree import Answers, earliest_flip
 
 OUTBOX_CHANNEL = "regulars_outbox"
 LISTENED = 600_000_000  # a flip due within ten minutes is told to the timer at once (microseconds)
 
-COPY_MOVED = (
-    "COPY moved (organization_id, customer_id, memberships, scheduled_at, is_sooner) FROM STDIN (FORMAT binary)"
-)
-MOVED_TYPES = ["text", "text", "bytea", "timestamptz", "bool"]
 MOVE = """
-UPDATE customer c SET memberships = m.memberships, scheduled_at = m.scheduled_at FROM moved m
-WHERE m.organization_id = %s AND c.organization_id = m.organization_id AND c.customer_id = m.customer_id
+UPDATE customer c SET memberships = m.memberships, scheduled_at = nullif(m.scheduled_at, 'infinity')
+FROM unnest(string_to_array(%s, E'\\x1f'), %s::bytea[], %s::timestamptz[]) AS m (customer_id, memberships, scheduled_at)
+WHERE c.organization_id = %s AND c.customer_id = m.customer_id
 """
 SCHEDULE = """
-INSERT INTO flip (organization_id, due_at, customer_id)
-SELECT organization_id, scheduled_at, customer_id FROM moved WHERE organization_id = %s AND is_sooner
-ON CONFLICT DO NOTHING
+INSERT INTO flip (organization_id, customer_id, due_at)
+SELECT %s, * FROM unnest(string_to_array(%s, E'\\x1f'), %s::timestamptz[]) ON CONFLICT DO NOTHING
 """
-COPY_OUTBOX = 'COPY outbox (organization_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)'
-OUTBOX_TYPES = ["text", "text", "timestamptz", "text", "bytea", "bytea"]
+# Drawn when the customers are locked or held to their versions: a customer's later change has the larger number.
+BATCH = "INSERT INTO outbox (organization_id) VALUES (%s) RETURNING batch_id"
+COPY_CHANGES = """
+COPY segment_change (organization_id, change_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)
+"""
+# The lists of segments come in PostgreSQL's binary form already.
+CHANGE_TYPES = ["text", "int8", "text", "timestamptz", "text", "bytea", "bytea"]
 # Locks the counters in the order of their ids, so that two lanes never wait in a ring; last, so that they wait little.
 # The day is the organization's.
 COUNT = """
@@ -63,7 +66,6 @@ WHERE t.organization_id = %s
 
 Bits = npt.NDArray[np.bool_]
 Instants = npt.NDArray[np.int64]
-OutboxRow = tuple[str, str, datetime, str, bytes, bytes]
 
 
 @dataclass
@@ -85,6 +87,21 @@ class Moves:
             key = (program.organization_id, program.segment_ids[slot])
             known = self.counts.get(key, (0, 0))
             self.counts[key] = (known[0] + entered, known[1] + left)
+
+
+class Verdict:
+    """What holds for customers: `packed` memberships, and when to look again; in the rows `moved` it is new."""
+
+    def __init__(self, customers: Customers, packed: Bytes, scheduled: Instants) -> None:
+        self.packed = packed
+        self.scheduled = scheduled
+        self.moved = np.flatnonzero((packed != customers.memberships).any(axis=1) | (scheduled != customers.scheduled))
+        self._stored = customers.stored
+
+    def memberships(self, rows: npt.NDArray[np.intp]) -> parameters.Bits:
+        """Of some rows, as they are to be stored. Bits behind the program's are kept."""
+        width = self.packed.shape[1]
+        return parameters.bits([self.packed[row].tobytes() + self._stored[row][width:] for row in rows.tolist()])
 
 
 def refresh(
@@ -109,9 +126,12 @@ def refresh(
     )
     if customers is None:
         return
-    evaluate(connection, program, customers, clock(), cause, moves, is_due=is_due)
-    connection.execute(MOVE, [program.organization_id])
-    connection.execute(SCHEDULE, [program.organization_id])
+    verdict = evaluate(connection, program, customers, clock(), cause, moves, is_due=is_due)
+    if verdict.moved.size:
+        who = parameters.texts([customers.ids[row] for row in verdict.moved.tolist()])
+        due = parameters.instants(to_postgres(verdict.scheduled[verdict.moved]))
+        connection.execute(MOVE, [who, verdict.memberships(verdict.moved), due, program.organization_id])
+        schedule(connection, program, customers, verdict)
 
 
 def evaluate(  # noqa: PLR0917 - who, when, why
@@ -123,8 +143,8 @@ def evaluate(  # noqa: PLR0917 - who, when, why
     moves: Moves,
     *,
     is_due: bool = False,
-) -> None:
-    """Evaluate the segments over customers; what differs goes to `moved` and to the outbox."""
+) -> Verdict:
+    """Evaluate the segments over customers; what differs is told. The caller writes the rest."""
     at = micros(now)
     current = np.unpackbits(customers.memberships, axis=1, bitorder="little").astype(np.bool_)
     desired = current.copy()
@@ -140,14 +160,27 @@ def evaluate(  # noqa: PLR0917 - who, when, why
     flips = earliest_flip(program.leaves, customers.columns, at)
     kept = np.where(customers.scheduled <= at, NEVER, customers.scheduled) if is_due else customers.scheduled
     scheduled = np.minimum(kept, flips)
-    moved = _write(connection, program, customers, desired, scheduled)
-    if moved.size:
-        moves.sooner = min(moves.sooner, int(scheduled[moved].min()))
+    verdict = Verdict(customers, np.packbits(desired, axis=1, bitorder="little"), scheduled)
+    if verdict.moved.size:
+        moves.sooner = min(moves.sooner, int(scheduled[verdict.moved].min()))
     differs = np.flatnonzero((desired != current).any(axis=1))
     if differs.size:
         change, after = desired[differs] != current[differs], desired[differs]
-        _publish(connection, program, [customers.ids[row] for row in differs], change, after, now, cause)
+        _publish(connection, program, [customers.ids[row] for row in differs.tolist()], change, after, now, cause)
         moves.add(program, change, after)
+    return verdict
+
+
+def schedule(connection: Connection, program: Program, customers: Customers, verdict: Verdict) -> None:
+    """Have the timer look at whose next flip is another one than before."""
+    sooner = verdict.moved[
+        (verdict.scheduled[verdict.moved] != NEVER)
+        & (verdict.scheduled[verdict.moved] != customers.scheduled[verdict.moved])
+    ]
+    if sooner.size:
+        due = parameters.instants(to_postgres(verdict.scheduled[sooner]))
+        who = parameters.texts([customers.ids[row] for row in sooner.tolist()])
+        connection.execute(SCHEDULE, [program.organization_id, who, due])
 
 
 def finish(connection: Connection, moves: Moves, now: datetime) -> None:
@@ -190,33 +223,10 @@ def _read_lists(connection: Connection, program: Program, customers: Customers, 
             desired[row_of[customer_id], slots[segment_id]] = True
 
 
-def _write(
-    connection: Connection, program: Program, customers: Customers, desired: Bits, scheduled: Instants
-) -> npt.NDArray[np.intp]:
-    """Put memberships and schedule of the rows that differ into `moved`; returns which."""
-    packed: Bytes = np.packbits(desired, axis=1, bitorder="little")
-    moved = np.flatnonzero((packed != customers.memberships).any(axis=1) | (scheduled != customers.scheduled))
-    rows = [
-        (
-            program.organization_id,
-            customers.ids[row],
-            packed[row].tobytes() + customers.stored[row][program.width :],
-            None if due == NEVER else instant_of(due),
-            due not in {NEVER, before},
-        )
-        for row, due, before in zip(
-            moved.tolist(), scheduled[moved].tolist(), customers.scheduled[moved].tolist(), strict=True
-        )
-    ]
-    if rows:
-        copy(connection, COPY_MOVED, MOVED_TYPES, rows)
-    return moved
-
-
 def _publish(  # noqa: PLR0917 - what changed, from what to what, when and why
     connection: Connection, program: Program, ids: list[str], change: Bits, desired: Bits, now: datetime, cause: str
 ) -> None:
-    """A row of the outbox for each customer and cause."""
+    """A batch of changes, one for each customer and cause."""
     filling = np.zeros(change.shape[1], np.bool_)
     parts: list[tuple[str, Bits]] = []
     for why in set(program.causes.values()):
@@ -225,13 +235,23 @@ def _publish(  # noqa: PLR0917 - what changed, from what to what, when and why
         filling |= mine
         parts.append((why, change & mine))
     parts.append((cause, change & ~filling))
+    (batch_id,) = connection.execute(BATCH, [program.organization_id]).fetchone() or (0,)
+    numbers = count(batch_id << PLACES)
     for why, moved in parts:
         who = np.flatnonzero(moved.any(axis=1))
         if who.size:
             entered = np.packbits(moved[who] & desired[who], axis=1, bitorder="little")
             left = np.packbits(moved[who] & ~desired[who], axis=1, bitorder="little")
             rows = [
-                (program.organization_id, ids[row], now, why, entered[n].tobytes(), left[n].tobytes())
+                (
+                    program.organization_id,
+                    next(numbers),
+                    ids[row],
+                    now,
+                    why,
+                    program.names(entered[n].tobytes()),
+                    program.names(left[n].tobytes()),
+                )
                 for n, row in enumerate(who.tolist())
             ]
-            copy(connection, COPY_OUTBOX, OUTBOX_TYPES, rows)
+            copy(connection, COPY_CHANGES, CHANGE_TYPES, rows)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from services.segmenter import parameters
 from services.segmenter.staging import Connection
 from shared.domain.criteria import Criteria, Leaf, parse
 from shared.domain.criteria.history import Series
@@ -17,6 +18,7 @@ from shared.logging import logger
 
 log = logger(__name__)
 
+MOST_NAMED = 10_000
 # Changes whenever any segment is made, edited, filled or deleted.
 FINGERPRINT = """
 SELECT md5(coalesce(string_agg(concat_ws(' ', segment_id, version, state, slot), ',' ORDER BY segment_id), ''))
@@ -91,6 +93,20 @@ class Program:
         return {segment.slot: segment.segment_id for segment in self.segments}
 
     @cached_property
+    def _named(self) -> dict[bytes, bytes]:
+        return {}
+
+    def names(self, memberships: bytes) -> bytes:
+        """The ids of the segments whose bits are set, as a text[] in PostgreSQL's binary form."""
+        known = self._named.get(memberships)
+        if known is None:
+            if len(self._named) >= MOST_NAMED:
+                self._named.clear()
+            found = [self.segment_ids[slot] for slot in slots(memberships) if slot in self.segment_ids]
+            known = self._named[memberships] = parameters.texts_raw(found)
+        return known
+
+    @cached_property
     def causes(self) -> dict[int, str]:
         """By slot, of the segments that are being filled."""
         return {segment.slot: segment.cause for segment in self.segments if segment.cause}
@@ -111,6 +127,12 @@ class Programs:
             segments = tuple(segment for row in rows if (segment := _segment(*row)) is not None)
             known = self._known[organization_id] = Program(organization_id, time_zone, fingerprint, segments)
         return known
+
+
+@cache
+def slots(bits: bytes) -> tuple[int, ...]:
+    """The bits that are set."""
+    return tuple(place * 8 + bit for place, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1)
 
 
 def _segment(segment_id: str, kind: str, criteria: object, slot: int, state: str, version: int) -> Segment | None:  # noqa: PLR0917

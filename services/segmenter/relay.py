@@ -1,7 +1,7 @@
 """The relay: publishes membership changes and dead letters in order, after the transaction that made them.
 
-A change's event id is its outbox id, so a relay that dies between publishing and noting it repeats an event and never
-makes a second one. One relay works at a time; the others wait for its lock.
+A change's event id comes from its number, so a relay that dies between publishing and noting it repeats an event and
+never makes a second one. One relay works at a time; the others wait for its lock.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from services.segmenter.changes import Change, tell
 from services.segmenter.listener import Listener
 from services.segmenter.memberships import OUTBOX_CHANNEL
 from services.segmenter.staging import Connection
+from shared.database.tables.segments import PLACES
 from shared.kafka import LARGEST_LETTER, Topic, discard, producer
 from shared.kafka_batches import Batches, batch_producer
 from shared.settings import SegmenterSettings
@@ -35,26 +36,17 @@ WITH RECURSIVE o AS (
 )
 SELECT organization_id FROM o WHERE organization_id IS NOT NULL
 """
-CHANGES = """
-SELECT outbox_id, customer_id, at, cause, entered, "left" FROM outbox
-WHERE organization_id = %s ORDER BY organization_id, outbox_id LIMIT %s
+BATCHES = "SELECT batch_id FROM outbox WHERE organization_id = %s ORDER BY batch_id LIMIT %s"
+CHANGES = f"""
+SELECT c.change_id, c.customer_id, c.at, c.cause, c.entered::text, c."left"::text
+FROM unnest(%(batches)s::bigint[]) AS b (batch_id)
+JOIN segment_change c ON c.organization_id = %(organization_id)s
+ AND c.change_id >= b.batch_id << {PLACES} AND c.change_id < (b.batch_id + 1) << {PLACES}
+WHERE c.change_id > %(after)s ORDER BY c.change_id LIMIT %(at_once)s
 """
-# Segments by slot; a deleted one keeps its slot until nothing in the outbox names it.
-SEGMENTS = "SELECT slot, segment_id, name FROM segment WHERE organization_id = %s"
-# What Kafka has acknowledged becomes history, with the segments' ids.
-PUBLISHED = """
-WITH told AS (
-    SELECT * FROM unnest(%(numbers)s::bigint[], string_to_array(%(entered)s, E'\n'), string_to_array(%(left)s, E'\n'))
-    AS t (n, came, went)
-), gone AS (
-    DELETE FROM outbox WHERE organization_id = %(organization_id)s AND outbox_id = ANY(%(numbers)s::bigint[])
-    RETURNING outbox_id, customer_id, at, cause
-)
-INSERT INTO segment_change (organization_id, outbox_id, customer_id, at, cause, entered, "left")
-SELECT %(organization_id)s, outbox_id, customer_id, at, cause,
-       string_to_array(coalesce(came, ''), ' '), string_to_array(coalesce(went, ''), ' ')
-FROM gone JOIN told ON n = outbox_id
-"""
+# A deleted one keeps its name until nothing that is to be published names it.
+SEGMENTS = "SELECT segment_id, name FROM segment WHERE organization_id = %s"
+PUBLISHED = "DELETE FROM outbox WHERE organization_id = %(organization_id)s AND batch_id = ANY(%(batches)s)"
 LETTERS = """
 SELECT organization_id, topic, partition, "offset", key, value, reason, message FROM dead_letter
 WHERE published_at IS NULL ORDER BY recorded_at, topic, partition, "offset" LIMIT %s
@@ -64,7 +56,9 @@ UPDATE dead_letter SET published_at = now()
 WHERE (organization_id, topic, partition, "offset")
    IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[]))
 """
-AT_ONCE = 2_000
+AT_ONCE = 5_000  # changes
+BATCHES_AT_ONCE = 64
+MANY = 2_000  # changes: more are there by now
 GATHER = 0.02  # seconds: what changes close together goes together
 PATIENCE = 30.0  # seconds
 LETTERS_AT_ONCE = 50  # of up to 2 MB each
@@ -87,7 +81,7 @@ class Relay(Listener):
             return AGAIN
         while not self.ending.wait(GATHER):
             changes, letters = self._publish_changes(connection), self._publish_letters(connection)
-            if changes < AT_ONCE and letters < LETTERS_AT_ONCE:
+            if changes < MANY and letters < LETTERS_AT_ONCE:
                 break
         # Session locks count: one call, one release.
         connection.execute("SELECT pg_advisory_unlock(hashtextextended('regulars relay', 0))")
@@ -113,8 +107,7 @@ class Relay(Listener):
             self.batches = (sender, Batches(sender))
             await sender.start()
         topic = Topic.SEGMENTS.on(self.settings)
-        for key, value in messages:
-            await self.batches[1].add(topic, key, value)
+        await self.batches[1].add(topic, messages)
         await self.batches[1].finish()
 
     def _drop_batches(self) -> None:
@@ -141,15 +134,19 @@ class Relay(Listener):
         return max((self._publish_changes_of(connection, organization_id) for organization_id in found), default=0)
 
     def _publish_changes_of(self, connection: Connection, organization_id: str) -> int:
-        rows = connection.execute(CHANGES, [organization_id, AT_ONCE], binary=True).fetchall()
-        if rows:
-            segments = {row[0]: row[1:] for row in connection.execute(SEGMENTS, [organization_id]).fetchall()}
-            told = tell(organization_id, [Change(*row) for row in rows], segments)
-            self._send_changes(told.messages)
-            known = {"numbers": "{" + ",".join([str(row[0]) for row in rows]) + "}"}
-            known |= {"entered": "\n".join(told.entered), "left": "\n".join(told.left)}
-            connection.execute(PUBLISHED, known | {"organization_id": organization_id})
-        return len(rows)
+        batches = [row[0] for row in connection.execute(BATCHES, [organization_id, BATCHES_AT_ONCE]).fetchall()]
+        known = {"organization_id": organization_id, "batches": batches, "at_once": AT_ONCE, "after": 0}
+        segments = dict(connection.execute(SEGMENTS, [organization_id]).fetchall()) if batches else {}
+        total = 0
+        while batches:
+            rows = connection.execute(CHANGES, known, binary=True).fetchall()
+            self._send_changes(tell(organization_id, [Change(*row) for row in rows], segments))
+            total += len(rows)
+            if len(rows) < AT_ONCE:
+                connection.execute(PUBLISHED, known)
+                break
+            known["after"] = rows[-1][0]
+        return total
 
     def _publish_letters(self, connection: Connection) -> int:
         rows = connection.execute(LETTERS, [LETTERS_AT_ONCE]).fetchall()

@@ -23,22 +23,6 @@ CREATE TEMPORARY TABLE IF NOT EXISTS touched (
 ) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE IF NOT EXISTS dirty (
     organization_id text STORAGE PLAIN COLLATE "C", customer_id text STORAGE PLAIN COLLATE "C"
-) ON COMMIT DELETE ROWS;
-CREATE TEMPORARY TABLE IF NOT EXISTS moved (
-    organization_id text STORAGE PLAIN COLLATE "C", customer_id text STORAGE PLAIN COLLATE "C",
-    memberships bytea STORAGE PLAIN, scheduled_at timestamptz, is_sooner boolean
-) ON COMMIT DELETE ROWS;
-CREATE TEMPORARY TABLE IF NOT EXISTS sums (
-    organization_id text STORAGE PLAIN COLLATE "C", customer_id text STORAGE PLAIN COLLATE "C", spent bigint,
-    visits integer, first_at timestamptz, last_at timestamptz
-) ON COMMIT DELETE ROWS;
-CREATE TEMPORARY TABLE IF NOT EXISTS seen (
-    organization_id text STORAGE PLAIN COLLATE "C", customer_id text STORAGE PLAIN COLLATE "C", place tid, version xid,
-    total_spent bigint, visit_count integer, first_visit_at timestamptz, last_visit_at timestamptz,
-    first_event_at timestamptz
-) ON COMMIT DELETE ROWS;
-CREATE TEMPORARY TABLE IF NOT EXISTS decided (
-    LIKE seen INCLUDING STORAGE, is_moved boolean, memberships bytea STORAGE PLAIN, scheduled_at timestamptz
 ) ON COMMIT DELETE ROWS
 """
 

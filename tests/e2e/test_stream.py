@@ -122,7 +122,7 @@ def test_segments_are_filled_and_deleted_while_the_stream_goes_on(
     events = Traffic(5, EVENTS, utc_now()).events(EVENTS)
     half = len(events) // 2
     places = publish(segmenter.settings, events[:half])
-    segmenter.count_on(500)
+    segmenter.count_to(500)
     add_segment(connection, "regular", AS_NEW["regular"])
     connection.execute("UPDATE segment SET state = 'deleting' WHERE segment_id = 'silent'")
     connection.execute("NOTIFY regulars_segments")

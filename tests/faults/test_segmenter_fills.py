@@ -52,7 +52,7 @@ SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event <> 'advisory'
   AND (query LIKE '%set_bit%' OR query LIKE '%FOR UPDATE OF c%')
 """
-MOVED = "SELECT (SELECT count(*) FROM outbox WHERE cause = 'time') + (SELECT count(*) FROM segment_change WHERE cause = 'time')"
+MOVED = "SELECT count(*) FROM segment_change WHERE cause = 'time'"
 
 
 class Tills:

@@ -106,8 +106,8 @@ def interrupted(segmenter: Segmenter, store: Store, times: int) -> None:
     organize(settings)
     segmenter.start()
     till = Till(settings, Traffic(11, EVENTS, utc_now()).events(EVENTS))
-    for _ in range(times):
-        segmenter.count_on(200)
+    for number in range(times):
+        segmenter.count_to((number + 1) * EVENTS // (2 * times))
         store.kill()
         store.start()
     till.join(120)

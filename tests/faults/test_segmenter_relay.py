@@ -77,7 +77,7 @@ def test_a_relay_that_dies_before_it_notes_what_it_told_makes_no_second_event(
     with monkeypatch.context() as patched:
         patched.setattr(
             "services.segmenter.relay.PUBLISHED",
-            "SELECT 1 / 0 WHERE %(numbers)s::text IS NOT NULL",
+            "SELECT 1 / 0 WHERE %(batches)s::text IS NOT NULL",
         )
         with pytest.raises(psycopg.errors.DivisionByZero):
             relay.work(batches.connection)
@@ -86,7 +86,7 @@ def test_a_relay_that_dies_before_it_notes_what_it_told_makes_no_second_event(
     ids = [json.loads(record.value)["id"] for record in consume(chosen, Topic.SEGMENTS)]
     assert len(ids) == 2 * len(set(ids)), "told twice, under the same ids"
     assert replayed(chosen) == {("spenders", "c-1"), ("new", "c-1"), ("silent", "c-1")}
-    history = batches.connection.execute("SELECT count(*), count(DISTINCT outbox_id) FROM segment_change").fetchone()
+    history = batches.connection.execute("SELECT count(*), count(DISTINCT change_id) FROM segment_change").fetchone()
     assert history == (1, 1)
 
 

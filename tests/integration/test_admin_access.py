@@ -112,7 +112,7 @@ def fill(api: Api, organization: str, words: str) -> None:
     event = {"source": words, "event_id": words, "type": "customer.upserted", "occurred_at": NOW}
     api.insert(ledger, organization_id=organization, customer_id=TWIN, payload={"name": words}, **event)
     change = {"customer_id": TWIN, "at": NOW, "cause": "event", "entered": [words], "left": []}
-    api.insert(segment_change, organization_id=organization, outbox_id=1, **change)
+    api.insert(segment_change, organization_id=organization, change_id=1, **change)
     api.insert(static_member, organization_id=organization, segment_id=TWIN, customer_id=TWIN)
     uses = {"code": TWIN.upper(), "coupon_code": TWIN.upper(), "customer_id": words}
     api.insert(coupon, organization_id=organization, code=TWIN.upper(), name=words, type="fixed", value=1)

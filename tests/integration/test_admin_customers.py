@@ -300,8 +300,8 @@ def test_the_timeline_is_newest_first_and_pages(api: Api) -> None:
         }
         api.insert(ledger, organization_id="demo", customer_id="c-1", occurred_at=AT.replace(hour=number), **sale)
     move = {"organization_id": "demo", "customer_id": "c-1", "cause": "event"}
-    api.insert(segment_change, **move, outbox_id=7, at=AT.replace(hour=2), entered=["vip", "new"], left=[])
-    api.insert(segment_change, **move, outbox_id=8, at=AT.replace(hour=3), entered=[], left=["new"])
+    api.insert(segment_change, **move, change_id=7, at=AT.replace(hour=2), entered=["vip", "new"], left=[])
+    api.insert(segment_change, **move, change_id=8, at=AT.replace(hour=3), entered=[], left=["new"])
     api.add_message(
         "spring",
         "c-1",

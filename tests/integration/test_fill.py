@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from services.segmenter.backfill import Backfill
 from services.segmenter.batch import Batches, process_or_split
-from services.segmenter.changes import slots
+from services.segmenter.program import slots
 from shared.domain.criteria import NEVER, parse
 from shared.domain.criteria.columns import micros
 from shared.settings import SegmenterSettings
@@ -69,7 +69,7 @@ def test_a_fill_leaves_what_holds_and_tells_what_differs(
     def holds(situation: tuple[datetime, dict[str, Any], list[dict[str, Any]]]) -> None:
         now, tree, rows = situation
         connection.execute("DELETE FROM segment WHERE segment_id = 'fresh'")
-        connection.execute("TRUNCATE flip, outbox")
+        connection.execute("TRUNCATE flip, outbox, segment_change")
         put(connection, rows)
         had = {f"c-{n:03}" for n, row in enumerate(rows) if SLOT in slots(row["memberships"])}
         criteria = parse(tree)
@@ -84,10 +84,10 @@ def test_a_fill_leaves_what_holds_and_tells_what_differs(
         for number, row in enumerate(rows):
             others = {slot for slot in slots(row["memberships"]) if slot not in {SLOT, 3}}
             assert {slot for slot in slots(kept[f"c-{number:03}"]) if slot not in {SLOT, 3}} == others
-        told = connection.execute('SELECT customer_id, entered, "left", cause, at FROM outbox').fetchall()
-        assert sorted(row[0] for row in told if SLOT in slots(row[1])) == sorted(wanted - had)
-        assert sorted(row[0] for row in told if SLOT in slots(row[2])) == sorted(had - wanted)
-        assert {row[3:] for row in told if SLOT in slots(row[1] or row[2])} <= {("backfill", now)}
+        told = connection.execute('SELECT customer_id, entered, "left", cause, at FROM segment_change').fetchall()
+        assert sorted(row[0] for row in told if "fresh" in row[1]) == sorted(wanted - had)
+        assert sorted(row[0] for row in told if "fresh" in row[2]) == sorted(had - wanted)
+        assert {row[3:] for row in told if "fresh" in row[1] + row[2]} <= {("backfill", now)}
         state = connection.execute("SELECT state, member_count FROM segment WHERE segment_id = 'fresh'").fetchone()
         assert state == ("live", len(wanted))
         planned: dict[str, list[int]] = defaultdict(lambda: [NEVER])
@@ -112,8 +112,8 @@ def test_an_edit_is_told_as_one_and_takes_out_who_no_longer_belongs(batches: Bat
         "UPDATE segment SET criteria = %s, version = 2, state = 'filling' WHERE segment_id = 'fresh'", [edited]
     )
     fill.work(connection)
-    told = connection.execute('SELECT customer_id, cause, entered, "left" FROM outbox ORDER BY outbox_id').fetchall()
-    moves = [(who, cause, SLOT in slots(came), SLOT in slots(went)) for who, cause, came, went in told]
+    told = connection.execute('SELECT customer_id, cause, entered, "left" FROM segment_change ORDER BY change_id')
+    moves = [(who, cause, "fresh" in came, "fresh" in went) for who, cause, came, went in told]
     mine = [move for move in moves if move[2] or move[3]]
     assert mine[0] == ("c-1", "backfill", True, False)
     assert set(mine[1:]) == {("c-1", "edit", False, True), ("c-2", "edit", True, False)}

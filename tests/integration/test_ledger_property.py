@@ -20,7 +20,6 @@ from sqlalchemy import select
 
 from services.segmenter import arrays, express, staging
 from services.segmenter.batch import Batches, process_or_split
-from services.segmenter.changes import slots
 from services.segmenter.flips import Flips
 from shared.database.engine import connect, sql, statement
 from shared.database.ledger_stats import stats_from_ledger
@@ -413,11 +412,15 @@ def listed(bench: Bench, organization_id: str) -> set[str]:
 def replayed(bench: Bench, organization_id: str) -> dict[int, set[str]]:
     """The members after every change that the outbox tells; each must be a change."""
     members: dict[int, set[str]] = {slot: set() for slot in (LIST, *bench.segments[organization_id])}
-    changes = 'SELECT customer_id, entered, "left" FROM outbox WHERE organization_id = %s ORDER BY outbox_id'
-    for customer_id, entered, left in bench.lanes[0].connection.execute(changes, [organization_id]):
-        for slot in slots(left):
+    connection = bench.lanes[0].connection
+    slot_of = dict(
+        connection.execute("SELECT segment_id, slot FROM segment WHERE organization_id = %s", [organization_id])
+    )
+    changes = 'SELECT customer_id, entered, "left" FROM segment_change WHERE organization_id = %s ORDER BY change_id'
+    for customer_id, entered, left in connection.execute(changes, [organization_id]):
+        for slot in map(slot_of.__getitem__, left):
             members[slot].remove(customer_id)
-        for slot in slots(entered):
+        for slot in map(slot_of.__getitem__, entered):
             assert customer_id not in members[slot]
             members[slot].add(customer_id)
     return members

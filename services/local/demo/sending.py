@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import groupby, islice
+from operator import attrgetter
 
 from aiokafka.errors import KafkaError
 
@@ -11,6 +13,7 @@ from shared.errors import RegularsError
 from shared.kafka_batches import Batches, batch_producer
 from shared.settings import Settings
 
+AT_ONCE = 500  # records
 PATIENCE = 60.0  # seconds: Kafka may be started again meanwhile
 
 
@@ -20,8 +23,10 @@ async def send(records: Iterable[Record], settings: Settings, acknowledged: Call
     try:
         await producer.start()
         batches = Batches(producer, acknowledged)
-        for record in records:
-            await batches.add(settings.topic_prefix + record.topic, record.key, record.value)
+        for topic, those in groupby(records, attrgetter("topic")):
+            found = ((record.key, record.value) for record in those)
+            while some := list(islice(found, AT_ONCE)):
+                await batches.add(settings.topic_prefix + topic, some)
         await batches.finish()
     except KafkaError as error:
         raise RegularsError(

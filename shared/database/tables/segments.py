@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -10,7 +12,6 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
-    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
@@ -69,29 +70,27 @@ static_member = Table(
     Index("static_member_customer_idx", "organization_id", "customer_id"),
 )
 
+PLACES: Final = 24
+"""Bits that number the changes of one batch: a change's id is its batch's, moved by so many, and its number in it."""
+
 outbox = Table(
     "outbox",
     metadata,
     organization_key(),
-    Column("outbox_id", BigInteger, Identity(always=True), primary_key=True),
-    required("customer_id", Id),
-    required("at", Instant),
-    required("cause", Text, comment="event, time, backfill or edit"),
-    required("entered", LargeBinary, comment="bit n: the segment of slot n"),
-    required("left", LargeBinary, comment="bit n: the segment of slot n"),
-    comment="Membership changes not yet published; a row moves to segment_change when Kafka has it.",
+    Column("batch_id", BigInteger, Identity(always=True), primary_key=True),
+    comment="Batches of rows of segment_change that are not published yet.",
 )
 
 segment_change = Table(
     "segment_change",
     metadata,
     organization_key(),
-    Column("outbox_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("change_id", BigInteger, primary_key=True, autoincrement=False, comment="batch_id << 24, and its number"),
     required("customer_id", Id),
     required("at", Instant),
-    required("cause", Text),
+    required("cause", Text, comment="event, time, backfill or edit"),
     required("entered", ARRAY(Id), comment="segment ids"),
     required("left", ARRAY(Id), comment="segment ids"),
     Index("segment_change_customer_idx", "organization_id", "customer_id", "at"),
-    comment="History of memberships.",
+    comment="History of memberships, from which changes are published.",
 )
