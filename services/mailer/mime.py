@@ -22,8 +22,10 @@ PLAIN: Final = re.compile(r"(?!.*=\?)[ -~]{0,60}")
 WORD: Final = 45
 
 
-def written(mail: Mail, message_id: str, date: str) -> bytes:
-    """The mail's octets up to, and with, the line with the dot. `message_id`: with its brackets."""
+def written(mail: Mail, message_id: str, date: str, *, eight_bit: bool) -> bytes:
+    """The mail's octets up to, and with, the line with the dot. `message_id`: with its brackets. `eight_bit`: whether
+    the server takes what is not ASCII as it is (8BITMIME, RFC 6152).
+    """
     boundary = f"=_{mail.tags.get('message_id', 'regulars').replace('-', '')}"
     headers = [
         f"From: {_mailbox(mail.sender)}",
@@ -40,9 +42,9 @@ def written(mail: Mail, message_id: str, date: str) -> bytes:
     parts = [
         "\r\n".join(headers).encode("ascii", "replace"),
         f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n".encode(),
-        _body(mail.text),
+        _body(mail.text, eight_bit),
         f"\r\n--{boundary}\r\nContent-Type: text/html; charset=utf-8\r\n".encode(),
-        _body(mail.html),
+        _body(mail.html, eight_bit),
         f"\r\n--{boundary}--\r\n.\r\n".encode(),
     ]
     return b"".join(parts)
@@ -84,12 +86,12 @@ def _on_one_line(text: str) -> str:
     return text if text.isprintable() else " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _body(text: str) -> bytes:
+def _body(text: str, eight_bit: bool) -> bytes:
     """A part's last header and its lines, dots doubled (RFC 5321, 4.5.2)."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    if lines.isascii() and max(map(len, lines.split("\n"))) <= LONGEST_LINE:
-        head, octets = b"Content-Transfer-Encoding: 7bit\r\n\r\n", lines.encode("ascii")
-    else:
-        head, octets = b"Content-Transfer-Encoding: quoted-printable\r\n\r\n", b2a_qp(lines.encode(), istext=True)
+    octets = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
+    how = "7bit" if octets.isascii() else "8bit"
+    if (how == "8bit" and not eight_bit) or max(map(len, octets.split(b"\n"))) > LONGEST_LINE:
+        how, octets = "quoted-printable", b2a_qp(octets, istext=True)
+    head = f"Content-Transfer-Encoding: {how}\r\n\r\n".encode()
     octets = octets.replace(b"\n", b"\r\n").replace(b"\r\n.", b"\r\n..")
     return head + (b"." + octets if octets.startswith(b".") else octets)

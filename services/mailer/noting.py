@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from sqlalchemy import Connection, Engine, text
+import psycopg
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from services.mailer.batches import LEASE, Batch
-from services.mailer.rounds import TRANSIENT
 from shared.clock import Clock
 
-# Adds to what is done of a batch, if it is still this sender's, and says whether its campaign still runs.
-NOTE: Final = text("""
-    UPDATE mail_batch SET done = done || CAST(:more AS smallint[]), lease_until = :lease_until
+# Adds to what is done of a batch, if it is still this sender's, and says whether its campaign still runs. It runs for
+# every few mails, so it goes straight to the driver.
+NOTE: Final = """
+    UPDATE mail_batch SET done = done || %(more)s::smallint[], lease_until = %(lease_until)s
     FROM campaign
-    WHERE mail_batch.organization_id = :organization_id AND batch_id = :batch_id
-        AND mail_batch.state = 'claimed' AND owner = :owner
-        AND campaign.organization_id = :organization_id AND campaign.campaign_id = mail_batch.campaign_id
+    WHERE mail_batch.organization_id = %(organization_id)s AND batch_id = %(batch_id)s
+        AND mail_batch.state = 'claimed' AND owner = %(owner)s
+        AND campaign.organization_id = %(organization_id)s AND campaign.campaign_id = mail_batch.campaign_id
     RETURNING campaign.state IN ('sending', 'active')
-""")
+"""
 
 
 class Noting:
@@ -30,23 +33,35 @@ class Noting:
         self._left = left
         self._clock = clock
         self._given = {"organization_id": batch.organization_id, "batch_id": batch.batch_id, "owner": owner}
-        self._connection: Connection | None = None
+        self._pooled: PoolProxiedConnection | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        if self._pooled is not None:
+            try:
+                self._driver.autocommit = False
+                self._pooled.close()
+            except (psycopg.Error, SQLAlchemyError):
+                self._pooled.invalidate()
 
     def __call__(self, taken: Sequence[int]) -> bool:
         """Whether to go on: not without a database, nor once the campaign is stopped."""
         more = f"{{{','.join([str(self._left[n]) for n in taken])}}}"
         try:
-            if self._connection is None:
-                connection = self._database.connect()
-                self._connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            if self._pooled is None:
+                self._pooled = self._database.raw_connection()
+                self._driver.autocommit = True
             given = {**self._given, "more": more, "lease_until": self._clock() + LEASE}
-            return bool(self._connection.execute(NOTE, given).scalar())
-        except TRANSIENT:
+            row = self._driver.execute(NOTE, given).fetchone()
+        except (psycopg.Error, SQLAlchemyError):
             return False
+        return row is not None and bool(row[0])
+
+    @property
+    def _driver(self) -> psycopg.Connection[Any]:
+        driver = None if self._pooled is None else self._pooled.driver_connection
+        if not isinstance(driver, psycopg.Connection):
+            raise psycopg.InterfaceError("The connection is gone.")
+        return driver

@@ -93,7 +93,7 @@ class Exchange:
         following: dict[Line, int] = {}
         for line, n in list(going.items()):
             try:
-                text = self._text(n)
+                text = self._text(n, line)
                 if line.pipelining and self.waiting and not self.halted:
                     following[line] = self.waiting.popleft()
                     line.offer(*self._envelope(following[line]), before=text)
@@ -167,7 +167,8 @@ class Exchange:
         verp = f"+{mail.tags['message_id']}" if self._return_path else ""
         return f"{local}{verp}{at}{domain}", mail.to
 
-    def _text(self, n: int) -> bytes:
+    def _text(self, n: int, line: Line) -> bytes:
         mail = self._mails[n]
         domain = address_of(mail.sender).rpartition("@")[2]
-        return written(mail, f"<{mail.tags['message_id']}@{domain}>", formatdate(usegmt=True))
+        message_id = f"<{mail.tags['message_id']}@{domain}>"
+        return written(mail, message_id, formatdate(usegmt=True), eight_bit=line.eight_bit)

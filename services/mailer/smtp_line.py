@@ -78,6 +78,7 @@ class Line:
         except (ssl.SSLCertVerificationError, smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError) as error:
             raise HaltedError(f"{server.host}:{server.port}: {error}") from error
         self._pipelining = self._smtp.has_extn("pipelining")
+        self.eight_bit = self._smtp.has_extn("8bitmime")
         if self._smtp.sock is None:
             raise ConnectionError("The server ended the connection.")
         self._socket = self._smtp.sock
@@ -87,7 +88,7 @@ class Line:
 
     def offer(self, sender: str, recipient: str, before: bytes = b"") -> None:
         """Name a mail's sender and recipient; `before` goes first, in the same write."""
-        commands = [f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA"]
+        commands = [f"MAIL FROM:<{sender}>{' BODY=8BITMIME' * self.eight_bit}", f"RCPT TO:<{recipient}>", "DATA"]
         self._asked = self._pipelining
         if self._pipelining:
             self._socket.sendall(before + "\r\n".join([*commands, ""]).encode())

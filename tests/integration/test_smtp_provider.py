@@ -17,7 +17,7 @@ from shared.errors import SetupError
 from tests.smtp_sink import SmtpSink, smtp_sink
 
 
-@pytest.fixture(params=[("PIPELINING", "8BITMIME"), ("8BITMIME",)], ids=["pipelining", "plain"])
+@pytest.fixture(params=[("PIPELINING", "8BITMIME"), ("SIZE",)], ids=["pipelining", "plain"])
 def inbox(request: pytest.FixtureRequest) -> Iterator[SmtpSink]:
     with smtp_sink(extensions=request.param) as running:
         yield running
@@ -73,6 +73,13 @@ def test_a_mail_arrives_as_it_was_written(inbox: SmtpSink) -> None:
     assert plain.get_content().replace("\r\n", "\n") == text
     assert rich.get_content().replace("\r\n", "\n") == html
     assert kept.sender == "hello@acme.example"
+
+
+def test_other_letters_go_as_they_are_where_the_server_takes_them(inbox: SmtpSink) -> None:
+    sent(inbox, [mail("zoe@example.com", html="<p>Zoë</p>", text="₹90")])
+    (kept,) = inbox.mails
+    assert [part.get_content().strip() for part in kept.parsed.iter_parts()] == ["₹90", "<p>Zoë</p>"]
+    assert ("₹90".encode() in kept.raw) == ("8BITMIME" in inbox.extensions)
 
 
 def test_who_does_not_exist_is_refused_and_who_cannot_now_is_tried_again(inbox: SmtpSink) -> None:
