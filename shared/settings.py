@@ -85,7 +85,7 @@ class SegmenterSettings(Settings):
     """Ledger, stats, memberships."""
 
     lanes: int = Field(
-        2,
+        3,
         ge=1,
         le=64,
         description="Batches counted side by side in this process, each by its own thread and connection.",

@@ -28,7 +28,6 @@ LONGEST_SOCKET_PATH = 103  # macOS; Linux allows 107
 SETTINGS = {
     "listen_addresses": ports.LOOPBACK,
     "max_connections": "100",
-    "shared_buffers": "2GB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "off",  # this build has only pglz: up to ten times slower after a checkpoint
@@ -64,6 +63,7 @@ def prepare(folder: Path, port: int, password: str, settings: dict[str, str] | N
         _initialize(binaries, cluster, password, run_as)
     socket_dir = folder if len(str(folder / f".s.PGSQL.{port}")) <= LONGEST_SOCKET_PATH else ""
     options = SETTINGS | {"port": str(port), "unix_socket_directories": str(socket_dir)} | (settings or {})
+    options = {"shared_buffers": f"{_buffers_mb()}MB"} | options
     command = [str(binaries / "postgres"), "-D", str(cluster)]
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
@@ -110,6 +110,11 @@ def end_orphans(cluster: Path) -> None:
                 process.wait(10)
         except (psutil.Error, OSError):
             continue
+
+
+def _buffers_mb() -> int:
+    """An eighth of the machine's memory, between 128 MB and 2 GB: a million customers with their indexes take one."""
+    return min(2_048, max(128, psutil.virtual_memory().total // 8 // 2**20))
 
 
 def _binaries() -> Path:
