@@ -114,7 +114,8 @@ def end_orphans(cluster: Path) -> None:
 
 def _buffers_mb() -> int:
     """An eighth of the machine's memory, between 128 MB and 2 GB: a million customers with their indexes take one."""
-    return min(2_048, max(128, psutil.virtual_memory().total // 8 // 2**20))
+    eighth = int(psutil.virtual_memory().total) // 8 // 2**20
+    return min(2_048, max(128, eighth))
 
 
 def _binaries() -> Path:
