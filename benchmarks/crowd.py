@@ -7,6 +7,7 @@ come back within 2.2 days, a fifth after more than a week, one in a hundred afte
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,15 @@ KIND_STEP = 7_907  # kind = n * KIND_STEP % KINDS
 # Days between two visits of a household in the Complete Journey: shares of all sales, and the days at these quantiles.
 SHARES = [0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1]
 GAPS = [0, 0.0036, 0.057, 0.88, 2.2, 5.8, 11.5, 18.1, 46, 128, AWAY]
+
+
+def windowed(number: int) -> list[dict[str, Any]]:
+    """Criteria that add up what was bought in the last days, no two alike."""
+    kinds = [("spend", 5_000), ("visits", 1), ("spend", 20_000), ("units", 2)]
+    return [
+        {"field": field, "op": "gte", "value": least + n, "last_days": 7 + 7 * (n % 12)}
+        for n, (field, least) in zip(range(number), itertools.cycle(kinds), strict=False)
+    ]
 
 
 def segments(number: int) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 Floor, in the same run and on the same server: decode, COPY into a temporary table, insert into a ledger with one key,
 upsert sums; no Kafka, no segments, no memberships, no outbox; sequential on one connection, and as two threads.
 
-python -m benchmarks.segmenter [--customers N] [--segments N] [--events N] [--runs N] [--json FILE]
+python -m benchmarks.segmenter [--customers N] [--segments N] [--windowed N] [--events N] [--runs N] [--json FILE]
 """
 
 from __future__ import annotations
@@ -135,14 +135,17 @@ def main() -> None:
         [
             ("customers", 1_000_000, "customers before the first event"),
             ("segments", 100, "dynamic segments"),
+            ("windowed", 0, "so many of them add up what was bought in the last days"),
             ("events", 200_000, "sales a run"),
             ("runs", 3, "runs"),
         ],
     )
-    workload = f"{given.events:,} sales by {given.customers:,} customers, {given.segments} segments, durable"
+    kinds = f"{given.segments} segments, {given.windowed} of them windowed"
+    workload = f"{given.events:,} sales by {given.customers:,} customers, {kinds}, durable"
     report = Report("segmenter", workload)
     with machine() as settings:
-        crowd.found(settings.database, given.customers, crowd.segments(given.segments))
+        criteria = [*crowd.segments(given.segments - given.windowed), *crowd.windowed(given.windowed)]
+        crowd.found(settings.database, given.customers, criteria)
         with connect(settings.database, autocommit=True) as connection:
             connection.execute(FLOOR_TABLES)
             connection.execute("VACUUM (FREEZE, ANALYZE) floor_customer")
