@@ -184,10 +184,8 @@ class Model:
 
 def read(given: Event | bytes) -> Event | str:  # noqa: PLR0911 - a return each reason
     """The event, or the code of its refusal: as much of the contract as the tests break. Tills send bytes."""
-    types = TYPES
-    if not isinstance(given, bytes):
-        types = TYPES | OURS
-    else:
+    types = TYPES if isinstance(given, bytes) else TYPES | OURS
+    if isinstance(given, bytes):
         if len(given) > MAX_BYTES:
             return "too_large"
         try:
