@@ -149,6 +149,7 @@ def test_no_changing_route_reaches_another_organization(api: Api) -> None:
         "members": {"customer_ids": [TWIN]},
         "members.csv": f"customer_id\n{TWIN}".encode(),
         "send": {"at": None},
+        "test": {"to": ["owner@example.com"]},
         "grants": {"customer_id": TWIN},
         "unique-codes": {"count": 1},
     }
