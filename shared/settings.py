@@ -112,7 +112,7 @@ class MailerSettings(Settings):
     )
     resend_from_email: str = Field(
         "",
-        description="Sender address where the organization gives none.",
+        description="Sender address where the organization gives none; in the sandbox hello@sandbox.example if empty.",
         validation_alias=AliasChoices("RESEND_FROM_EMAIL", "resend_from_email"),
     )
     smtp_url: SecretStr = Field(
@@ -134,6 +134,11 @@ class MailerSettings(Settings):
     instance: str = Field(
         "mailer-0", description="Stable name of this process, so that a restart keeps its partitions."
     )
+
+    @property
+    def from_email(self) -> str:
+        """The sender address where the organization gives none. Nothing leaves the sandbox, so it needs none of yours."""
+        return self.resend_from_email or ("hello@sandbox.example" if self.mail_provider == "sandbox" else "")
 
 
 class AdminSettings(Settings):

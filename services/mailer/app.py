@@ -59,7 +59,7 @@ class Works:
                 Writer(settings.secret.get_secret_value(), settings.public_url),
                 rate_of(settings),
                 owner=f"{settings.instance}/{number}",
-                from_email=settings.resend_from_email,
+                from_email=settings.from_email,
                 clock=clock,
                 sent=self.publishing.ring,
             )

@@ -39,3 +39,11 @@ def test_a_wrong_address_of_the_database_does_not_show_its_password(monkeypatch:
     with pytest.raises(SetupError) as caught:
         load(MailerSettings)
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_sandbox_needs_no_sender_address_and_a_real_provider_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESEND_FROM_EMAIL", raising=False)
+    assert load(MailerSettings).from_email == "hello@sandbox.example"
+    assert load(MailerSettings, mail_provider="resend").from_email == ""
+    monkeypatch.setenv("RESEND_FROM_EMAIL", "shop@shop.example")
+    assert load(MailerSettings).from_email == "shop@shop.example"
