@@ -76,6 +76,11 @@ class IngestSettings(Settings):
     hold_seconds: float = Field(
         600.0, gt=0, description="How long a coupon is held for a sale before it is free again."
     )
+    too_soon_seconds: float = Field(
+        1.0,
+        ge=0,
+        description="An open or a click sooner after the delivery is a machine's; 0 on one machine with the sandbox.",
+    )
     webhook_secret: SecretStr = Field(
         SecretStr("whsec_cmVndWxhcnMtc2FuZGJveA=="), description="Secret of Resend's webhooks (whsec_...)."
     )
@@ -137,7 +142,7 @@ class MailerSettings(Settings):
 
     @property
     def from_email(self) -> str:
-        """The sender address where the organization gives none. Nothing leaves the sandbox, so it needs none of yours."""
+        """The sender where the organization gives none. Nothing leaves the sandbox, so there it need be no real one."""
         return self.resend_from_email or ("hello@sandbox.example" if self.mail_provider == "sandbox" else "")
 
 

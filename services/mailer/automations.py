@@ -6,7 +6,7 @@ A message's key is (campaign, customer, occasion), so planning the same twice, o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from shared.database.audience import audience_of, in_any
 from shared.database.campaigns import Campaign, read_campaigns
-from shared.database.tables import campaign, customer, message
+from shared.database.tables import campaign, customer, message, segment
 from shared.database.tables.columns import Instant
 from shared.domain import occasions
 from shared.domain.gates import Reason
@@ -80,6 +80,8 @@ def plan_entries(connection: Connection, organization_id: str, entries: Sequence
         campaign.c.trigger["segment_id"].astext.in_({entry.segment_id for entry in entries}),
         locked=True,  # who cancels now finds these messages
     )
+    if followed and any(entry.cause not in CAUSES for entry in entries):
+        entries = _put_in_by_hand(connection, organization_id, entries)
     return sum(
         _plan_round(connection, wanted, those, now)
         for wanted in followed
@@ -157,6 +159,17 @@ def _plan_round(connection: Connection, wanted: Campaign, entries: Sequence[Entr
         )
     written = upsert(message).from_select(list(COLUMNS), rows).on_conflict_do_nothing().returning(message.c.state)
     return sum(state == "planned" for state in connection.execute(written).scalars())
+
+
+def _put_in_by_hand(connection: Connection, organization_id: str, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries with those into a static segment as events: somebody put these customers on the list."""
+    lists = select(segment.c.segment_id).where(
+        segment.c.organization_id == organization_id,
+        segment.c.segment_id.in_({entry.segment_id for entry in entries}),
+        segment.c.kind == "static",
+    )
+    static = set(connection.execute(lists).scalars())
+    return [replace(entry, cause="event") if entry.segment_id in static else entry for entry in entries]
 
 
 def _follows(wanted: Campaign, entry: Entry) -> bool:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
     true,
     values,
@@ -64,6 +65,15 @@ def plan_celebrations(connection: Connection, sender: Organization, wanted: Camp
         earlier.c.state.not_in(("skipped", "failed")),
         earlier.c.planned_at > now - APART,
     )
+    written_before = message.alias()
+    # Looked for again and again: what is there is not even locked.
+    is_there = exists().where(
+        written_before.c.organization_id == wanted.organization_id,
+        written_before.c.campaign_id == wanted.campaign_id,
+        written_before.c.customer_id == customer.c.customer_id,
+        written_before.c.occasion == occasion,
+        or_(written_before.c.state != "skipped", written_before.c.reason != str(Reason.DAY_MOVED)),
+    )
     rows = (
         select(
             literal(wanted.organization_id),
@@ -83,6 +93,7 @@ def plan_celebrations(connection: Connection, sender: Organization, wanted: Camp
             due_at <= now + AHEAD,
             due_on >= cast(local_day(sender.time_zone, now) - look_back, Date),
             due_on >= local_day(sender.time_zone, wanted.activated_at or now),
+            ~is_there,
             ~greeted,
             *audience_of(connection, wanted),
         )

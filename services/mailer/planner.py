@@ -4,7 +4,8 @@ end of what was cancelled.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Final
 
 from sqlalchemy import Connection, Engine, func, select, text, update
@@ -30,6 +31,9 @@ MESSAGES: Final = "regulars_messages"
 # Every midnight of the world falls on a quarter of an hour.
 QUARTER: Final = 900
 MANY: Final = 1_000
+# Nobody announces new customers. Looking for them takes a hundredth of the time at most.
+SOONEST: Final = timedelta(seconds=5)
+PATIENCE: Final = 100
 
 
 class Planner:
@@ -38,7 +42,8 @@ class Planner:
     def __init__(self, database: Engine, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._celebrated: dict[tuple[str, str], tuple[object, ...]] = {}
+        self._celebrated: dict[tuple[str, str], tuple[tuple[object, ...], datetime]] = {}
+        self._verified: dict[str, datetime] = {}
         self.looked_at: set[str] = set()
         """Organizations whose birthdays and anniversaries are planned up to the present: others must not send yet."""
 
@@ -51,7 +56,7 @@ class Planner:
                 return now + LONGEST_SLEEP
             self._cancel(connection, sender, now)
             tested = ab_tests.undecided(connection, organization_id)
-            verifications.plan(connection, sender, now)
+            times = self._plan_verifications(connection, sender, now)
             unplanned = campaign.c.state.in_(("scheduled", "sending")) & campaign.c.planned_at.is_(None)
             one_off = read_campaigns(connection, organization_id, unplanned, campaign.c.trigger.is_(None))
             on_days = read_campaigns(
@@ -61,15 +66,14 @@ class Planner:
                 campaign.c.trigger["on"].astext.in_(DAYS),
             )
         try:
-            for wanted in on_days:
-                self._plan_celebrations(sender, wanted, now)
+            times += [self._plan_celebrations(sender, wanted, now) for wanted in on_days]
         finally:  # one that cannot be planned shall not hold the others' mails
             self.looked_at.add(organization_id)
         for wanted in one_off:
             if wanted.send_at is None or wanted.send_at <= now:
                 self._plan_audience(sender, wanted, now)
-        decided = [at for wanted in tested if (at := self._decide(wanted, now)) is not None]
-        times = decided + [wanted.send_at for wanted in one_off if wanted.send_at is not None and wanted.send_at > now]
+        times += [at for wanted in tested if (at := self._decide(wanted, now)) is not None]
+        times += [wanted.send_at for wanted in one_off if wanted.send_at is not None and wanted.send_at > now]
         return min([now + LONGEST_SLEEP, *times])
 
     def _plan_audience(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
@@ -107,24 +111,39 @@ class Planner:
                 connection.commit()
         return None
 
-    def _plan_celebrations(self, sender: Organization, wanted: Campaign, now: datetime) -> None:
+    def _plan_verifications(self, connection: Connection, sender: Organization, now: datetime) -> list[datetime]:
+        """When to look again, if at all."""
+        again = self._verified.get(sender.organization_id, now)
+        if again > now:
+            return [again]
+        began = perf_counter()
+        if verifications.plan(connection, sender, now) is None:
+            return []
+        self._verified[sender.organization_id] = again = _again(now, began)
+        return [again]
+
+    def _plan_celebrations(self, sender: Organization, wanted: Campaign, now: datetime) -> datetime:
+        """When to look again."""
         key = (wanted.organization_id, wanted.campaign_id)
-        # Between two quarters nothing changes but by an edit, and customers come in at leisure.
         state = (int(now.timestamp()) // QUARTER, wanted.version, wanted.activated_at, wanted.trigger, sender.time_zone)
-        if self._celebrated.get(key) == state:
-            return
+        before, again = self._celebrated.get(key, (None, now))
+        if before == state and again > now:
+            return again
+        began = perf_counter()
         with self._database.begin() as connection:
             planned = plan_celebrations(connection, sender, wanted, now)
-            # Only now, so that a pause need not wait; who cancels after this finds the messages.
-            present = read_campaigns(connection, key[0], campaign.c.campaign_id == key[1], locked=True)
-            if any(each.state == "cancelled" for each in present):
-                self._cancel(connection, sender, now)
             if planned:
+                # Only now, so that a pause need not wait; who cancels after this finds the messages.
+                present = read_campaigns(connection, key[0], campaign.c.campaign_id == key[1], locked=True)
+                if any(each.state == "cancelled" for each in present):
+                    self._cancel(connection, sender, now)
                 announce(connection, sender.organization_id)
-        self._celebrated[key] = state
+        again = _again(now, began)
+        self._celebrated[key] = (state, again)
         if planned:
             metrics.mails.labels("planned", "").inc(planned)
             log.info("celebrations.planned", organization_id=key[0], campaign_id=key[1], messages=planned)
+        return again
 
     def _cancel(self, connection: Connection, sender: Organization, now: datetime) -> None:
         cancelled = connection.execute(
@@ -144,6 +163,10 @@ class Planner:
         cancelled += give_up(connection, sender.organization_id, now)
         if cancelled:
             metrics.mails.labels("skipped", str(Reason.CANCELLED)).inc(cancelled)
+
+
+def _again(now: datetime, began: float) -> datetime:
+    return now + max(SOONEST, timedelta(seconds=(perf_counter() - began) * PATIENCE))
 
 
 def announce(connection: Connection, organization_id: str) -> None:

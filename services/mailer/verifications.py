@@ -42,13 +42,15 @@ def content(
     return made, {}
 
 
-def plan(connection: Connection, sender: Organization, now: datetime) -> int:
-    """Ask everybody to confirm whose address is new and unverified, if the organization wants that; how many."""
+def plan(connection: Connection, sender: Organization, now: datetime) -> int | None:
+    """Ask everybody to confirm whose address is new and unverified; how many. None if the organization wants no such
+    mails.
+    """
     since = connection.execute(
         select(organization.c.verifies_since).where(organization.c.organization_id == sender.organization_id)
     ).scalar()
     if since is None:
-        return 0
+        return None
     # Not two mailers at once: each would write to the same addresses.
     lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"verify/{sender.organization_id}", 0))
     if not connection.execute(select(lock)).scalar_one():

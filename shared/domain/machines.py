@@ -22,8 +22,6 @@ APPLE: Final = "mozilla/5.0"
 # when the mail is opened, and hides who opens it (https://bird.com/en-us/blog/gmail-prefetching-images).
 GMAIL_PREFETCH: Final = "edge/12.246 mozilla/5.0"
 
-TOO_SOON: Final = timedelta(seconds=1)
-"""Nobody reads so soon after the delivery."""
 AT_ONCE: Final = timedelta(seconds=1)
 """Nobody follows two links of a mail within this."""
 SETTLED: Final = timedelta(seconds=2)
@@ -58,9 +56,11 @@ def gives_itself_away(fetch: Fetch) -> bool:
     )
 
 
-def came_too_soon(at: datetime, went_at: datetime | None) -> bool:
-    """Whether a fetch follows the delivery (else the sending) faster than a person could."""
-    return went_at is not None and at < went_at + TOO_SOON
+def came_too_soon(at: datetime, went_at: datetime | None, within: timedelta) -> bool:
+    """Whether a fetch follows the delivery (else the sending) faster than a person could; 0 says that one could, as
+    where somebody tries mails out in the sandbox.
+    """
+    return bool(within) and went_at is not None and at < went_at + within
 
 
 def are_machines(clicks: Sequence[Click]) -> list[bool]:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select, update
 from services.mailer.entries import Follower
 from services.mailer.planner import Planner
 from shared.database.engine import engine
-from shared.database.tables import campaign, customer, message
+from shared.database.tables import campaign, customer, message, segment
 from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, add_people, add_segment, organize, person, states
 
@@ -89,6 +89,18 @@ def test_planning_again_and_by_two_mailers_plans_once(store: Engine) -> None:
         mailer.step(ORGANIZATION)
     plan_at(store, NOON + timedelta(days=1))
     assert occasions(store) == {("a", "birthday-2026")}
+
+
+def test_a_customer_who_comes_on_their_birthday_is_greeted_within_minutes(store: Engine) -> None:
+    birthdays(store, person("early", birthday=101))
+    moment = [NOON]
+    planner = Planner(store, lambda: moment[0])
+    moment[0] = planner.step(ORGANIZATION)
+    with store.begin() as connection:
+        add_people(connection, person("late", birthday=610))
+    while not occasions(store) and moment[0] < NOON + timedelta(minutes=14):
+        moment[0] = planner.step(ORGANIZATION)
+    assert occasions(store) == {("late", "birthday-2026")}
 
 
 def test_the_same_birthday_comes_again_next_year(store: Engine) -> None:
@@ -201,6 +213,14 @@ def test_a_campaign_says_which_causes_it_follows(store: Engine) -> None:
     follower = welcome(store, causes=["backfill"])
     follower.take([entry("1"), entry("2", "b", cause="backfill"), entry("3", cause="edit")])
     assert occasions(store) == {("b", "entered-2")}
+
+
+def test_who_is_put_on_the_list_of_a_static_segment_has_entered_it(store: Engine) -> None:
+    follower = welcome(store)
+    with store.begin() as connection:
+        connection.execute(update(segment).values(kind="static"))
+    follower.take([entry("1", cause="edit"), entry("2", "b", cause="backfill")])
+    assert occasions(store) == {("a", "entered-1"), ("b", "entered-2")}
 
 
 def test_a_skipped_message_starts_no_cool_down(store: Engine) -> None:

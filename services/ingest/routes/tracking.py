@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -80,12 +80,16 @@ def _fetch(request: Request) -> Fetch:
 def _note_open(parts: Parts, organization_id: str, message_id: UUID, fetch: Fetch) -> None:
     now = parts.clock()
     with parts.engine.begin() as connection:
-        machine = gives_itself_away(fetch) or came_too_soon(now, went_at(connection, organization_id, message_id))
+        machine = gives_itself_away(fetch) or _too_soon(parts, now, went_at(connection, organization_id, message_id))
         seen = Feedback("opened", now, machine=machine)
         mail = record(connection, organization_id, message_id, seen)
         if mail is not None and not mail.erased:
             event_id = open_id(message_id, now, machine=machine)
             news.keep(connection, organization_id, {event_id: mail_event(mail, seen, event_id)})
+
+
+def _too_soon(parts: Parts, now: datetime, went_at: datetime | None) -> bool:
+    return came_too_soon(now, went_at, timedelta(seconds=parts.settings.too_soon_seconds))
 
 
 def open_id(message_id: UUID, at: datetime, *, machine: bool) -> str:
@@ -99,6 +103,6 @@ def _note_click(parts: Parts, organization_id: str, message_id: UUID, number: in
         found = clicks.target(connection, organization_id, message_id, number)
         if found is None:
             return None
-        told = gives_itself_away(fetch) or came_too_soon(now, found.went_at)
+        told = gives_itself_away(fetch) or _too_soon(parts, now, found.went_at)
         clicks.note(connection, organization_id, message_id, Click(found.link, now, told))
     return found.link
