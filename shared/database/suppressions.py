@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, func
+from sqlalchemy import ColumnElement, Connection, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.database.tables import suppression
+from shared.database.tables import customer, message, suppression
 
 Reason = Literal["unsubscribe", "import", "bounce", "complaint"]
+SENDERS: Final = "regulars_messages"  # wakes them
 # The graver one stays: a new consent outweighs an unsubscribe, and nothing else.
 GRAVITY: Final[dict[Reason, int]] = {"unsubscribe": 0, "import": 1, "bounce": 2, "complaint": 3}
 
@@ -49,7 +50,28 @@ def suppress(connection: Connection, organization_id: str, addresses: Iterable[S
         },
         where=graver | later,
     )
-    return connection.execute(statement.returning(suppression.c.email)).rowcount
+    told = connection.execute(statement.returning(suppression.c.email)).rowcount
+    if told:
+        _look_again(connection, organization_id, wanted)
+    return told
+
+
+def _look_again(connection: Connection, organization_id: str, wanted: Mapping[str, Suppressed]) -> None:
+    """Have the mailer decide at once on what waits for these addresses: a plan that will not come true is no plan."""
+    hurried = connection.execute(
+        update(message)
+        .where(
+            message.c.organization_id == organization_id,
+            message.c.queued,
+            message.c.state == "waiting",
+            message.c.customer_id == customer.c.customer_id,
+            customer.c.organization_id == organization_id,
+            func.lower(customer.c.email).in_(wanted),
+        )
+        .values(wait_until=func.least(message.c.wait_until, max(each.at for each in wanted.values())))
+    ).rowcount
+    if hurried:
+        connection.execute(select(func.pg_notify(SENDERS, organization_id)))
 
 
 def _gravity(reason: ColumnElement[Any]) -> ColumnElement[int]:

@@ -14,6 +14,7 @@ from services.mailer.health import Health
 from services.mailer.provider import Accepted, Halted, Refused, Retry
 from services.mailer.resend_provider import ResendProvider
 from shared.database.engine import engine
+from shared.database.suppressions import Suppressed, suppress
 from shared.database.tables import campaign, mail_batch, mail_slot, message, suppression
 from shared.domain.links import read_link
 from tests import mailing
@@ -109,6 +110,26 @@ def test_who_unsubscribes_while_the_mail_waits_gets_none(store: Engine) -> None:
         )
     desk.run()
     assert (provider.calls, states(store)) == ([], {"a": ("skipped", "suppressed")})
+
+
+def test_what_waits_for_a_suppressed_address_is_skipped_at_once(store: Engine) -> None:
+    with store.begin() as connection:
+        organize(connection)
+        add_people(connection, person("a"), person("b"))
+        add_campaign(connection)
+        add_campaign(connection, "second")
+    desk = Desk(store, Recording())
+    desk.run()
+    waiting = (message.c.customer_id == "b", message.c.campaign_id == "second")
+    with store.begin() as connection:
+        assert suppress(connection, ORGANIZATION, [Suppressed("A@example.com", "complaint", NOON)]) == 1
+        kept = select(message.c.state, message.c.wait_until).where(*waiting)
+        untouched = connection.execute(kept).one()
+    desk.run()
+    with store.connect() as connection:
+        of_a = select(message.c.state, message.c.reason).where(message.c.customer_id == "a")
+        assert set(connection.execute(of_a)) == {("sent", None), ("skipped", "suppressed")}
+        assert connection.execute(kept).one() == untouched == ("waiting", NOON.replace(hour=0) + timedelta(days=1))
 
 
 def test_a_capped_mail_waits_for_the_next_free_slot(store: Engine) -> None:
