@@ -57,6 +57,10 @@ def _no_repetition(given: list[str]) -> list[str]:
 SegmentIds = Annotated[list[SegmentId], Field(max_length=100), AfterValidator(_no_repetition)]
 
 
+# An int stays one, as it was written.
+Hours = Annotated[int | float, Field(ge=0, description="Parts of an hour are possible, too: 0.5.")]
+
+
 class Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -84,7 +88,7 @@ class OnSegmentEntered(Form):
     on: Literal["segment_entered"]
     segment_id: SegmentId
     cool_down_days: Annotated[int, Field(ge=0, le=3_650, description="Not again to the same customer before.")] = 30
-    delay_hours: Annotated[int, Field(ge=0, le=8_760)] = 0
+    delay_hours: Annotated[Hours, Field(le=8_760)] = 0
     causes: Annotated[
         list[Cause],
         Field(min_length=1, max_length=4, description="Why they entered. A new or edited segment mails nobody else."),
@@ -101,7 +105,7 @@ class AbTest(Form):
     subjects: Annotated[list[Subject], Field(min_length=2, max_length=4)]
     test_percent: Annotated[int, Field(ge=1, le=100)] = 20
     winner_by: Literal["opens", "clicks"] = "opens"
-    winner_after_hours: Annotated[int, Field(ge=1, le=168)] = 4
+    winner_after_hours: Annotated[Hours, Field(le=168)] = 4
 
 
 class Content(Form):

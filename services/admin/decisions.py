@@ -18,7 +18,7 @@ WHY = {
     Reason.NO_EMAIL: "no address is known",
     Reason.NOT_VERIFIED: "the address is not verified",
     Reason.NO_CONSENT: "there is no consent to marketing mail",
-    Reason.SUPPRESSED: "the address bounced, complained or unsubscribed",
+    Reason.SUPPRESSED: "the address bounced, complained, unsubscribed or is on an imported list",
     Reason.FREQUENCY_NEVER: "the customer wants no marketing mail",
     Reason.FREQUENCY_CAP: "the customer had as many mails as they want in this period",
     Reason.HOLDOUT: "the customer belongs to the campaign's holdout",

@@ -61,7 +61,7 @@ def progress(connection: Connection, organization_id: str, campaign_id: str) -> 
 
 def after(test: Mapping[str, Any]) -> timedelta:
     """How long people have to open or click."""
-    return timedelta(hours=int(test["winner_after_hours"]))
+    return timedelta(hours=float(test["winner_after_hours"]))
 
 
 def _test(organization_id: str, campaign_id: str) -> tuple[Any, ...]:

@@ -76,8 +76,8 @@ def check(text: str, has_coupon: bool = False, field: str = "") -> None:
         name = found[1].strip()
         if name not in VARIABLES:
             existing = ", ".join(f"{{{known}}}" for known in VARIABLES)
-            message = f"{{{name}}} is no variable{_guess(name)}. "
-            message += f"Use one of {existing}; with a default as in {{first_name|there}}"
+            message = f"{{{name}}} is no variable{_guess(name)}"
+            message += f" Use one of {existing}; with a default as in {{first_name|there}}"
             raise _refused(message, text, found.start(), field, "unknown_variable")
         if name in COUPON_VARIABLES and not has_coupon:
             message = f"{{{name}}} needs a coupon. Choose one for this campaign or take the variable out"
@@ -99,7 +99,7 @@ def _refused(message: str, text: str, offset: int, field: str, code: str) -> Inv
 
 def _guess(name: str) -> str:
     near = get_close_matches(name.lower().replace(" ", "_"), VARIABLES, n=1)
-    return f"; did you mean {{{near[0]}}}?" if near else ""
+    return f"; did you mean {{{near[0]}}}?" if near else "."
 
 
 def _without_styles(text: str) -> str:

@@ -45,6 +45,16 @@ def test_a_campaign_is_a_draft_with_sensible_defaults(api: Api) -> None:
     assert api.get("/campaigns/spring-sale") == made
 
 
+def test_hours_may_be_parts_of_one_and_stay_as_they_were_written(api: Api) -> None:
+    tested = {"subjects": ["One", "Two"], "test_percent": 20, "winner_by": "opens", "winner_after_hours": 4}
+    whole = api("POST", "/campaigns", DRAFT | {"ab_test": tested}).text
+    assert '"winner_after_hours":4}' in whole
+    part = api("POST", "/campaigns", DRAFT | {"ab_test": tested | {"winner_after_hours": 0.5}}).json()
+    assert part["ab_test"]["winner_after_hours"] == 0.5
+    refused = api("POST", "/campaigns", DRAFT | {"ab_test": tested | {"winner_after_hours": -0.5}})
+    assert refused.status_code == 422
+
+
 def test_the_starting_campaigns_are_drafts_that_can_be_activated(api: Api) -> None:
     automations = {"birthday", "we-miss-you", "welcome", "vip-thanks", "anniversary"}
     assert {item["id"] for item in api.get("/campaigns")["items"]} == automations | {"newsletter"}

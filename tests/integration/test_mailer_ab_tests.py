@@ -73,6 +73,18 @@ def test_the_winner_goes_to_the_rest_when_its_time_has_come(store: Engine) -> No
     assert "“Two” goes to the rest: 100.0% opened" in shown.sentence
 
 
+def test_a_winner_may_be_chosen_after_a_part_of_an_hour(store: Engine) -> None:
+    with store.begin() as connection:
+        connection.execute(update(campaign).values(ab_test=TEST | {"winner_after_hours": 0.5}))
+    provider = Recording()
+    desk = Desk(store, provider)
+    desk.run()
+    assert result(store).decides_at == NOON + timedelta(minutes=30)
+    desk.now += timedelta(minutes=30)
+    desk.run()
+    assert len(subjects(provider)) == len(CROWD)
+
+
 def test_a_pause_leaves_people_their_time(store: Engine) -> None:
     provider = Recording()
     desk = Desk(store, provider)
