@@ -41,7 +41,7 @@ def use(api: Api, sale_id: str, state: str = "redeemed", *, paid: int | None = N
         "coupon_code": "VIP500",
         "discount": 50_000,
         "redeemed_at": NOW,
-        "expires_at": NOW + timedelta(minutes=5),
+        "expires_at": NOW + timedelta(hours=5),
     } | columns
     api.insert(coupon_use, organization_id="demo", sale_id=sale_id, state=state, **given)
     if paid is not None:
