@@ -27,7 +27,8 @@ router = APIRouter(tags=["links in mails"])
 log = logger(__name__)
 
 
-@router.api_route("/o/{token}", methods=["GET", "HEAD"], summary="The pixel of a mail", response_class=Response)
+@router.head("/o/{token}", include_in_schema=False)
+@router.get("/o/{token}", summary="The pixel of a mail", response_class=Response)
 async def opened(request: Request, token: str) -> Response:
     """Note the open, and give the picture in any case: nobody may see a broken one. An open that cannot be written
     down, because the database is away, is lost.
@@ -44,7 +45,8 @@ async def opened(request: Request, token: str) -> Response:
     return Response(PIXEL, media_type="image/gif", headers={"Cache-Control": "no-store, private"} | pages.HEADERS)
 
 
-@router.api_route("/c/{token}/{number}", methods=["GET", "HEAD"], summary="Follow a link", response_class=Response)
+@router.head("/c/{token}/{number}", include_in_schema=False)
+@router.get("/c/{token}/{number}", summary="Follow a link", response_class=Response)
 async def followed(request: Request, token: str, number: str) -> Response:
     """Redirect to a link that the mail held, and to no other; the click is kept, whether Kafka is there or not."""
     parts = parts_of(request)
