@@ -162,7 +162,7 @@ class Campaign(Content):
 
     id: str
     state: State
-    error: str | None = Field(description="Why it failed or paused itself.")
+    error: str | None = Field(description="Why it failed or paused itself, or what holds it up and is tried again.")
     send_at: Instant | None
     activated_at: Instant | None
     counts: Counts

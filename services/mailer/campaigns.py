@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, update
+from sqlalchemy import ColumnElement, Connection, case, exists, func, null, or_, update
 
 from shared.database.ab_tests import ALL
 from shared.database.tables import campaign, mail_batch, mail_block, message
@@ -10,6 +10,8 @@ from shared.domain.delivery import campaign_must_pause
 
 RUNNING = ("sending", "active")
 OPEN = ("planned", "waiting")
+MERE = 2
+TRYING = " batches in a row did not go; tried again by itself. Last: "
 
 
 def pause(connection: Connection, organization_id: str, campaign_id: str, why: str) -> None:
@@ -31,11 +33,22 @@ def fail(connection: Connection, organization_id: str, campaign_id: str, why: st
 
 
 def count_failure(connection: Connection, organization_id: str, campaign_id: str, why: str) -> int:
-    """One more batch that did not go; too many in a row pause the campaign. How many it are by now."""
+    """One more batch that did not go; the campaign says so, and too many in a row pause it. How many it are by now."""
+    is_running = campaign.c.state.in_(RUNNING)
     failures: int = connection.execute(
         update(campaign)
         .where(*_is(organization_id, campaign_id))
-        .values(failures_in_row=campaign.c.failures_in_row + 1)
+        .values(
+            failures_in_row=campaign.c.failures_in_row + 1,
+            error=case(
+                # One or two are no news: a limit met, a provider that restarts.
+                (
+                    is_running & (campaign.c.failures_in_row >= MERE),
+                    func.concat(campaign.c.failures_in_row + 1, TRYING, why),
+                ),
+                else_=campaign.c.error,
+            ),
+        )
         .returning(campaign.c.failures_in_row)
     ).scalar_one()
     if campaign_must_pause(failures):
@@ -48,7 +61,7 @@ def count_success(connection: Connection, organization_id: str, campaign_id: str
     connection.execute(
         update(campaign)
         .where(*_is(organization_id, campaign_id), campaign.c.failures_in_row > 0)
-        .values(failures_in_row=0)
+        .values(failures_in_row=0, error=case((campaign.c.state.in_(RUNNING), null()), else_=campaign.c.error))
     )
 
 

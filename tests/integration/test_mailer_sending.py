@@ -321,6 +321,27 @@ def test_twenty_failures_in_a_row_pause_the_campaign_and_say_why(store: Engine) 
     assert "500 out of order" in row.error
 
 
+def test_a_campaign_says_what_holds_it_up_until_it_goes_on(store: Engine) -> None:
+    with store.begin() as connection:
+        organize(connection)
+        add_people(connection, person("a"))
+        add_campaign(connection)
+    desk = Desk(store, Recording(*[Retry("500 out of order", in_doubt=True)] * 3))
+    desk.plan()
+
+    def error_after_another_step() -> str | None:
+        desk.step()
+        desk.now += timedelta(minutes=2)
+        with store.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM mail_rate")
+            return connection.execute(select(campaign.c.error)).scalar_one()
+
+    said = [error_after_another_step() for _ in range(12)]
+    assert said[-1] is None
+    assert "3 batches in a row did not go; tried again by itself. Last: 500 out of order" in said
+    assert states(store) == {"a": ("sent", None)}
+
+
 def test_a_refused_key_pauses_the_campaign_and_loses_nobody(store: Engine) -> None:
     with store.begin() as connection:
         organize(connection)
