@@ -15,7 +15,7 @@ from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
-from shared.database.predicate import predicate
+from shared.database.predicate import hold_sets, predicate
 from shared.database.tables import customer, segment, static_member
 from shared.domain.criteria import Criteria, parse, references
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
@@ -204,6 +204,7 @@ def preview(connection: Connection, organization_id: str, tree: dict[str, Any], 
     criteria = _check_criteria(connection, organization_id, tree)
     zone = organizations.read(connection, organization_id).time_zone
     meant = predicate(criteria, organization_id, zone, now)
+    hold_sets(connection)
     count = connection.execute(select(func.count()).select_from(customer).where(meant)).scalar_one()
     slots = memberships.slots(connection, organization_id)
     wanted = customers.rows(organization_id).where(meant).order_by(customer.c.customer_id).limit(SAMPLE)
@@ -225,6 +226,7 @@ def _list_members(connection: Connection, key: Key, segment_id: str, wanted: New
         customer.c.organization_id == key.organization_id, or_(*meant)
     )
     columns = ["organization_id", "segment_id", "customer_id", "added_at"]
+    hold_sets(connection)
     connection.execute(insert(static_member).from_select(columns, who))
 
 

@@ -31,13 +31,19 @@ def verify(
     Example: regulars verify --json
     """
     from rich.console import Console
+    from rich.progress import Progress
 
     from services.segmenter.verify import verify as check
 
     settings = _settings(data_dir)
     console = Console(stderr=True)
-    with console.status("Recomputing from the ledger ...") as status:
-        report = check(settings.database, organization, lambda name: status.update(f"Recomputing {name} ..."))
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Recomputing from the ledger")
+
+        def tell(name: str, done: int, parts: int) -> None:
+            bar.update(task, description=f"Recomputing {name}", completed=done, total=parts)
+
+        report = check(settings.database, organization, tell)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:

@@ -1,37 +1,41 @@
 """Verification: everything that the stream keeps against a recompute from the ledger by plain SQL (stream = recompute).
 
-What differs is looked at again for a moment, since a flip may be due at this very instant; what still differs is wrong.
+It is asked in parts, several at a time, on connections that see the same instant of the database. What differs is
+looked at again for a moment, since a flip may be due at this very instant; what still differs is wrong.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, column, func, or_, select, true, values
-from sqlalchemy import Text as SqlText
+from sqlalchemy import Connection, Engine, func, select, text, true
 
-from services.segmenter import verify_redemptions
+from services.segmenter import verify_memberships, verify_redemptions, verify_stats
+from services.segmenter.verify_memberships import Found, Part
 from shared.clock import utc_now
 from shared.database.engine import engine
-from shared.database.ledger_stats import STATS, stats_from_ledger
-from shared.database.predicate import inside, listed, predicate
-from shared.database.tables import customer, ledger, organization, segment
-from shared.domain.criteria import parse
+from shared.database.ledger_stats import STATS
+from shared.database.predicate import hold_sets
+from shared.database.tables import customer, ledger, organization
 
 LOOKS = 5
 BETWEEN_LOOKS = 0.5
+READERS = 2
 
-Tell = Callable[[str], None]
+Tell = Callable[[str, int, int], None]
+"""Hears the organization, how many parts of it are done, and how many there are."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """What was expected of a customer, by the ledger, and what was found. `about` is a stat, `segment:ID`,
-    `redemption:CODE:SALE` or `coupon:CODE`.
+    `redemption:CODE:SALE` or, of no customer, `member_count:ID` or `coupon:CODE`.
     """
 
     organization_id: str
@@ -60,128 +64,77 @@ class Report:
         }
 
 
-def verify(database: str, organization_id: str | None = None, tell: Tell = lambda _: None) -> Report:
+def verify(database: str, organization_id: str | None = None, tell: Tell = lambda *_: None) -> Report:
     """Check one organization, or all. `tell` hears what is being checked."""
     report = Report()
-    reader = engine(database).execution_options(isolation_level="REPEATABLE READ")
+    reader = engine(database, pool_size=READERS + 1).execution_options(isolation_level="REPEATABLE READ")
     try:
         with reader.connect() as connection:
             mine = organization.c.organization_id == organization_id if organization_id else true()
             query = select(organization.c.organization_id, organization.c.time_zone).where(mine)
             found = connection.execute(query.order_by(organization.c.organization_id)).all()
         for name, time_zone in found:
-            tell(name)
-            with reader.connect() as connection:
-                _count(connection, name, report)
-                suspects = _differences(connection, name, time_zone, utc_now())
-            for _ in range(LOOKS):
-                if not suspects:
-                    break
-                time.sleep(BETWEEN_LOOKS)
-                with reader.connect() as connection:
-                    ids = sorted({each.customer_id for each in suspects})
-                    again = {_place(each) for each in _differences(connection, name, time_zone, utc_now(), ids)}
-                suspects = [each for each in suspects if _place(each) in again]
-            report.differences += suspects
+            report.differences += _wrong(reader, name, time_zone, report, tell)
     finally:
         reader.dispose()
     return report
 
 
-def _place(difference: Difference) -> tuple[str, str]:
-    return difference.customer_id, difference.about
+def _wrong(reader: Engine, name: str, time_zone: str, report: Report, tell: Tell) -> list[Difference]:
+    with _snapshot(reader) as (connection, snapshot):
+        _count(connection, name, report)
+        parts = list(_parts(connection, name, time_zone))
+        suspects = _ask(reader, snapshot, parts, partial(tell, name))
+    for _ in range(LOOKS):
+        if not suspects:
+            break
+        time.sleep(BETWEEN_LOOKS)
+        with _snapshot(reader) as (connection, snapshot):
+            parts = list(_parts(connection, name, time_zone, suspects))
+            again = {each[:2] for each in _ask(reader, snapshot, parts, lambda *_: None)}
+        suspects = [each for each in suspects if each[:2] in again]
+    return [Difference(name, *each) for each in suspects]
+
+
+def _parts(
+    connection: Connection, name: str, time_zone: str, suspects: Sequence[Found] | None = None
+) -> Iterator[Part]:
+    """What there is to ask; of `suspects` only, if given."""
+    abouts = None if suspects is None else {each[1] for each in suspects}
+    ids = None if suspects is None else sorted({each[0] for each in suspects})
+    if abouts is None or not abouts.isdisjoint(STATS):
+        yield partial(verify_stats.differences, organization_id=name, ids=ids)
+    if abouts is None or any(about.startswith(("redemption:", "coupon:")) for about in abouts):
+        yield partial(verify_redemptions.differences, organization_id=name)
+    yield from verify_memberships.parts(connection, name, time_zone, utc_now(), abouts, ids)
+
+
+@contextmanager
+def _snapshot(reader: Engine) -> Iterator[tuple[Connection, str]]:
+    """A connection, and the name by which others see what it sees."""
+    with reader.connect() as connection:
+        yield connection, connection.scalar(select(func.pg_export_snapshot())) or ""
+
+
+def _ask(reader: Engine, snapshot: str, parts: Sequence[Part], tell: Callable[[int, int], None]) -> list[Found]:
+    def ask(part: Part) -> list[Found]:
+        with reader.connect() as connection:
+            connection.execute(text(f"SET TRANSACTION SNAPSHOT '{snapshot}'"))
+            hold_sets(connection)
+            return part(connection)
+
+    found: list[Found] = []
+    tell(0, len(parts))
+    with ThreadPoolExecutor(READERS) as pool:
+        for done, answer in enumerate(as_completed([pool.submit(ask, part) for part in parts]), 1):
+            found += answer.result()
+            tell(done, len(parts))
+    return sorted(found, key=lambda each: each[:2])
 
 
 def _count(connection: Connection, name: str, report: Report) -> None:
     customers = connection.scalar(select(func.count()).select_from(customer).where(customer.c.organization_id == name))
-    segments = connection.scalar(select(func.count()).select_from(segment).where(_live(name)))
     redemptions = select(func.count()).where(ledger.c.organization_id == name, ledger.c.type == "coupon.redeemed")
     report.customers_checked += customers or 0
-    report.memberships_checked += (customers or 0) * (segments or 0)
+    report.memberships_checked += (customers or 0) * len(verify_memberships.live(connection, name))
     report.redemptions_checked += connection.scalar(redemptions) or 0
-
-
-def _live(name: str) -> ColumnElement[bool]:
-    return and_(segment.c.organization_id == name, segment.c.state == "live")
-
-
-def _differences(
-    connection: Connection, name: str, time_zone: str, now: datetime, ids: Sequence[str] | None = None
-) -> list[Difference]:
-    return [
-        *_stats(connection, name, ids),
-        *_memberships(connection, name, time_zone, now, ids),
-        *_counts(connection, name),
-        *(Difference(name, *difference) for difference in verify_redemptions.differences(connection, name)),
-    ]
-
-
-def _stats(connection: Connection, name: str, ids: Sequence[str] | None) -> list[Difference]:
-    scope = None
-    if ids is not None:
-        named = values(column("organization_id", SqlText), column("customer_id", SqlText), name="named")
-        scope = named.data([(name, customer_id) for customer_id in ids]).alias("scope")
-    fresh = stats_from_ledger(scope).subquery("fresh")
-    expected = select(fresh).where(fresh.c.organization_id == name).subquery("expected")
-    found = select(customer).where(customer.c.organization_id == name).subquery("found")
-    if ids is not None:
-        found = (
-            select(customer)
-            .where(customer.c.organization_id == name, customer.c.customer_id.in_(ids))
-            .subquery("found")
-        )
-    differs = or_(*(expected.c[stat].is_distinct_from(found.c[stat]) for stat in STATS))
-    query = (
-        select(
-            func.coalesce(expected.c.customer_id, found.c.customer_id),
-            *(expected.c[stat] for stat in STATS),
-            *(found.c[stat] for stat in STATS),
-        )
-        .select_from(expected.outerjoin(found, expected.c.customer_id == found.c.customer_id, full=True))
-        .where(differs)
-    )
-    differences = []
-    for customer_id, *stats in connection.execute(query):
-        for stat, wanted, got in zip(STATS, stats[: len(STATS)], stats[len(STATS) :], strict=True):
-            if wanted != got:
-                differences.append(Difference(name, customer_id, stat, _plain(wanted), _plain(got)))
-    return differences
-
-
-def _memberships(
-    connection: Connection, name: str, time_zone: str, now: datetime, ids: Sequence[str] | None
-) -> list[Difference]:
-    differences = []
-    query = select(segment.c.segment_id, segment.c.kind, segment.c.criteria, segment.c.slot).where(_live(name))
-    for segment_id, kind, criteria, slot in connection.execute(query.order_by(segment.c.segment_id)).all():
-        wanted = predicate(parse(criteria), name, time_zone, now) if kind == "dynamic" else listed(name, segment_id)
-        has_bit = inside(slot)
-        wrong = select(customer.c.customer_id, has_bit).where(customer.c.organization_id == name, wanted != has_bit)
-        if ids is not None:
-            wrong = wrong.where(customer.c.customer_id.in_(ids))
-        differences += [
-            Difference(name, customer_id, f"segment:{segment_id}", not is_in, is_in)
-            for customer_id, is_in in connection.execute(wrong)
-        ]
-    return differences
-
-
-def _counts(connection: Connection, name: str) -> list[Difference]:
-    """Member counts against the memberships themselves."""
-    bits = customer.c.memberships
-    has_bit = case((func.length(bits) > segment.c.slot // 8, func.get_bit(bits, segment.c.slot) == 1), else_=False)
-    counted = (
-        select(segment.c.segment_id, segment.c.member_count, func.count(customer.c.customer_id).filter(has_bit))
-        .select_from(segment.outerjoin(customer, customer.c.organization_id == segment.c.organization_id))
-        .where(_live(name))
-        .group_by(segment.c.segment_id, segment.c.member_count)
-    )
-    return [
-        Difference(name, "", f"member_count:{segment_id}", expected, found)
-        for segment_id, found, expected in connection.execute(counted)
-        if found != expected
-    ]
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else int(value) if value is not None else None

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, cast, func, literal
-from sqlalchemy.types import BigInteger, Numeric
+from sqlalchemy import ColumnElement, and_, case, func, literal
+from sqlalchemy.types import BigInteger
 
 from shared.domain.criteria.columns import Bools, Columns, Integers
 from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables
@@ -103,9 +103,10 @@ class AverageBasket:
     def where(self, tables: Tables, now: datetime) -> ColumnElement[bool]:
         del now
         spent, visits = tables.customer.c.total_spent, tables.customer.c.visit_count
-        # Exact floor division: whole numbers divide towards zero in SQL, and twice the spend could leave 64 bits.
-        twice, over = cast(spent, Numeric) * 2 + visits, cast(func.nullif(visits, 0), Numeric) * 2
-        average = func.div(twice - func.mod(func.mod(twice, over) + over, over), over)
+        # Whole numbers divide towards zero in SQL; twice the spend could leave 64 bits, twice the rest cannot.
+        over = func.nullif(visits, 0, type_=BigInteger)
+        twice_rest = func.mod(spent, over, type_=BigInteger) * 2
+        average = spent // over + case((twice_rest >= over, 1), (twice_rest < -over, -1), else_=0)
         return and_(visits > 0, self.comparison.sql(average))
 
     def holds(self, columns: Columns, now: int) -> Bools:
