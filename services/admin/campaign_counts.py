@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, RowMapping, func, or_, select
 
 from services.admin.campaign_models import Counts
 from shared.database.tables import message
@@ -21,39 +21,32 @@ AT = {
     "unsubscribed": ("unsubscribed_at",),
 }
 STATES = {"planned": ("planned", "claimed"), "waiting": ("waiting",), "failed": ("failed",)}
+WITH_REASON = ("skipped", "waiting")
 NONE = Counts(total=0, skipped={}, waiting_for={}, **dict.fromkeys((*AT, *STATES), 0))
 
 
 def of(connection: Connection, organization_id: str, campaign_ids: Sequence[str]) -> dict[str, Counts]:
-    """By campaign; one without mails is missing."""
-    numbers = [func.count().filter(message.c.state.in_(states)).label(name) for name, states in STATES.items()] + [
-        func.count().filter(or_(*(message.c[at].is_not(None) for at in instants))).label(name)
-        for name, instants in AT.items()
-    ]
-    these = (message.c.organization_id == organization_id, message.c.campaign_id.in_(campaign_ids))
+    """By campaign; one without mails is missing. Each mail is looked at once."""
+    instants = [func.count().filter(or_(*(message.c[at].is_not(None) for at in AT[name]))).label(name) for name in AT]
+    why = func.coalesce(message.c.reason, "unknown").label("why")
     counted = (
-        select(message.c.campaign_id, func.count().label("total"), *numbers)
-        .where(*these)
-        .group_by(message.c.campaign_id)
-    )
-    reasons = (
-        select(
-            message.c.campaign_id,
-            message.c.state,
-            func.coalesce(message.c.reason, "unknown").label("reason"),
-            func.count().label("number"),
-        )
-        .where(*these, message.c.state.in_(("skipped", "waiting")))
+        select(message.c.campaign_id, message.c.state, why, func.count().label("total"), *instants)
+        .where(message.c.organization_id == organization_id, message.c.campaign_id.in_(campaign_ids))
         .group_by(message.c.campaign_id, message.c.state, message.c.reason)
     )
-    why: dict[tuple[str, str], dict[str, int]] = {}
-    for row in connection.execute(reasons):
-        why.setdefault((row.campaign_id, row.state), {})[row.reason] = row.number
-    return {
-        row["campaign_id"]: Counts(
-            **row,
-            skipped=why.get((row["campaign_id"], "skipped"), {}),
-            waiting_for=why.get((row["campaign_id"], "waiting"), {}),
-        )
-        for row in connection.execute(counted).mappings()
-    }
+    found: dict[str, list[RowMapping]] = {}
+    for row in connection.execute(counted).mappings():
+        found.setdefault(row["campaign_id"], []).append(row)
+    return {campaign_id: _counts(rows) for campaign_id, rows in found.items()}
+
+
+def _counts(rows: Sequence[RowMapping]) -> Counts:
+    """Of one campaign, from its rows by state and reason."""
+    reasons = {state: {row["why"]: row["total"] for row in rows if row["state"] == state} for state in WITH_REASON}
+    return Counts(
+        total=sum(row["total"] for row in rows),
+        **{name: sum(row[name] for row in rows) for name in AT},
+        **{name: sum(row["total"] for row in rows if row["state"] in states) for name, states in STATES.items()},
+        skipped=reasons["skipped"],
+        waiting_for=reasons["waiting"],
+    )

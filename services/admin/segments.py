@@ -203,13 +203,17 @@ def preview(connection: Connection, organization_id: str, tree: dict[str, Any], 
     """How many meet the criteria now, and some of them. Raises InvalidError."""
     criteria = _check_criteria(connection, organization_id, tree)
     zone = organizations.read(connection, organization_id).time_zone
-    meant = predicate(criteria, organization_id, zone, now)
+    meant = select(customer.c.customer_id).where(predicate(criteria, organization_id, zone, now))
+    # Kept, so that what is asked of the ledger is asked once.
+    everybody = meant.cte("everybody").prefix_with("MATERIALIZED", dialect="postgresql")
+    first = select(everybody.c.customer_id).order_by(everybody.c.customer_id).limit(SAMPLE)
+    count = select(func.count()).select_from(everybody).scalar_subquery()
     hold_sets(connection)
-    count = connection.execute(select(func.count()).select_from(customer).where(meant)).scalar_one()
+    number, ids = connection.execute(select(count, func.array(first.scalar_subquery()))).one()
     slots = memberships.slots(connection, organization_id)
-    wanted = customers.rows(organization_id).where(meant).order_by(customer.c.customer_id).limit(SAMPLE)
+    wanted = customers.rows(organization_id).where(customer.c.customer_id.in_(ids)).order_by(customer.c.customer_id)
     sample = [customers.shown(row, slots) for row in connection.execute(wanted).mappings()]
-    return Preview(count=count, sample=sample)
+    return Preview(count=number, sample=sample)
 
 
 def _list_members(connection: Connection, key: Key, segment_id: str, wanted: NewSegment, now: datetime) -> None:
