@@ -15,6 +15,7 @@ ALL = (
     "coupons",
     "audience",
     "mailer",
+    "reads",
     "memory",
 )
 
