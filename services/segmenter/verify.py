@@ -24,7 +24,7 @@ from shared.database.ledger_stats import STATS
 from shared.database.predicate import hold_sets
 from shared.database.tables import customer, ledger, organization
 
-LOOKS = 5
+LOOKED_AGAIN = 2.5  # seconds for which suspects are looked at again, once at least
 BETWEEN_LOOKS = 0.5
 READERS = 2
 
@@ -85,10 +85,11 @@ def _wrong(reader: Engine, name: str, time_zone: str, report: Report, tell: Tell
         _count(connection, name, report)
         parts = list(_parts(connection, name, time_zone))
         suspects = _ask(reader, snapshot, parts, partial(tell, name))
-    for _ in range(LOOKS):
-        if not suspects:
-            break
+    until = time.monotonic() + LOOKED_AGAIN
+    is_over = False
+    while suspects and not is_over:
         time.sleep(BETWEEN_LOOKS)
+        is_over = time.monotonic() > until
         with _snapshot(reader) as (connection, snapshot):
             parts = list(_parts(connection, name, time_zone, suspects))
             again = {each[:2] for each in _ask(reader, snapshot, parts, lambda *_: None)}

@@ -42,7 +42,7 @@ USE = "DELETE FROM coupon_use WHERE sale_id = (SELECT min(sale_id) FROM coupon_u
 
 @pytest.fixture
 def connection(database: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(verification, "BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(verification, "LOOKED_AGAIN", 0)
     ledger_crowd.found(database, 300, ledger_crowd.segments(30))
     with connect(database, autocommit=True) as connection:
         connection.execute(STATIC)
