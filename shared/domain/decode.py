@@ -44,6 +44,8 @@ _ANY = msgspec.json.Decoder(
 )
 # By type: given the whole union, msgspec.convert resolves all its structs at each call.
 _STRUCTS = {struct.__struct_config__.tag: struct for struct in get_args(Event)}
+# Resolved here, once: threads that resolve a struct at the same time, when its first events come, crash in msgspec.
+_RESOLVED = [msgspec.json.Decoder(struct) for struct in _STRUCTS.values()]
 TILL_TYPES = tuple(kind for kind in MODELS if kind.startswith(("sale.", "coupon.", "customer.")))
 # Control characters: as escapes, as DEL, as C1 in UTF-8. (As themselves, JSON forbids the others.)
 _ESCAPED_CONTROL = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF])")
