@@ -99,7 +99,8 @@ def kafka_server() -> Iterator[str]:
     else:
         with scratch() as folder:
             port = ports.free()
-            program = kafka.prepare(folder / "kafka", port)
+            # Each test has topics of its own, and nobody takes them away: the heap must hold them all.
+            program = kafka.prepare(folder / "kafka", port, heap_mb=1_536)
             process = program.start(folder / "kafka.log", folder)
             try:
                 kafka.wait_until_ready(f"{ports.LOOPBACK}:{port}", 60)
