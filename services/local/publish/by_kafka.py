@@ -11,12 +11,10 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
-from aiokafka.partitioner import murmur2
 
 from services.local.publish.lines import Chunk
 from services.local.publish.report import Report
@@ -24,6 +22,7 @@ from shared.clock import utc_now
 from shared.domain.events import decode_till, kafka_key, topic_of
 from shared.errors import InvalidError, SetupError
 from shared.kafka import Topic
+from shared.kafka_partitions import partitions_of
 from shared.settings import Settings
 
 BATCH_BYTES = 512_000
@@ -62,7 +61,7 @@ async def _publish(chunks: Iterator[Chunk], settings: Settings, report: Report, 
 def _sorted(chunk: Chunk, partitions: dict[str, int], report: Report, *, raw: bool) -> dict[Target, Records]:
     """The records of a chunk by where they belong, in their order."""
     now = utc_now()
-    targets: dict[Target, Records] = {}
+    topics: dict[str, Records] = {}
     for line in chunk.lines:
         try:
             event = decode_till(line.raw, now)
@@ -73,16 +72,13 @@ def _sorted(chunk: Chunk, partitions: dict[str, int], report: Report, *, raw: bo
             topic, key = str(Topic.SALES), None
         else:
             topic, key = topic_of(event.type), kafka_key(event)
-        target = (topic, _partition(key or b"", partitions[topic]))
-        targets.setdefault(target, []).append((key, line.raw))
+        topics.setdefault(topic, []).append((key, line.raw))
+    targets: dict[Target, Records] = {}
+    for topic, records in topics.items():
+        places = partitions_of([key or b"" for key, _ in records], partitions[topic])
+        for partition, record in zip(places, records, strict=True):
+            targets.setdefault((topic, partition), []).append(record)
     return targets
-
-
-@lru_cache(maxsize=100_000)
-def _partition(key: bytes, partitions: int) -> int:
-    """As Kafka's own clients choose it: all producers must put a customer into the same partition."""
-    chosen: int = (murmur2(key) & 0x7FFFFFFF) % partitions
-    return chosen
 
 
 @dataclass
