@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 
 from services.ingest.till.asked import id_of
 from shared.database.tables import coupon, coupon_code, coupon_grant, coupon_use, customer, segment
@@ -245,3 +246,24 @@ def test_an_empty_basket_is_told_what_to_do(ingest: Service, till: Till) -> None
         assert refused.status_code == 422
         assert refused.json()["detail"] == "total: must be at least 1: ask when something that costs is in the basket"
     assert states(ingest.engine, "VIP500") == {}
+
+
+def test_a_hold_and_a_redemption_of_the_same_sale_at_once_are_one_use(ingest: Service, till: Till) -> None:
+    """Of a code that was no coupon when the ledger looked: it holds no row that the till would wait for."""
+    add_coupon(ingest.engine, "VIP500")
+    redeemed = {"organization_id": "demo", "code": "VIP500", "sale_id": "S-1", "coupon_code": "VIP500"}
+    with ThreadPoolExecutor(1) as pool, ingest.engine.connect() as ledger:
+        ledger.execute(insert(coupon_use).values(**redeemed, state="redeemed", discount=400, redeemed_at=NOW))
+        held = pool.submit(till.hold, "VIP500")
+        eventually(lambda: is_waiting(ingest))
+        ledger.commit()
+        assert (held.result().status_code, held.result().json()["discount"]) == (200, 400)
+    assert states(ingest.engine, "VIP500") == {"S-1": "redeemed"}
+
+
+def is_waiting(ingest: Service) -> bool:
+    with ingest.engine.connect() as connection:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(connection.execute(text(waiting)).scalar_one())

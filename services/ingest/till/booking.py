@@ -6,10 +6,13 @@ A crash before the commit leaves nothing; after it, asking again with the same s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+
+import psycopg
 
 from services.ingest.till.asked import (
     Answer,
@@ -23,8 +26,9 @@ from services.ingest.till.asked import (
     Wanted,
 )
 from services.ingest.till.changes import Changes
-from services.ingest.till.known import Connection, Known, look
-from shared.domain.coupons import Offer, Reason, ReasonCode, Refused, judge
+from services.ingest.till.known import Known, look
+from services.ingest.till.rules import Connection
+from shared.domain.coupons import Facts, Offer, Reason, ReasonCode, Refused, judge
 from shared.domain.coupons.decision import by_limits
 
 RELEASED = Reason(ReasonCode.RELEASED, "This coupon was taken off the sale. Ask for it again.")
@@ -32,19 +36,17 @@ RELEASED = Reason(ReasonCode.RELEASED, "This coupon was taken off the sale. Ask 
 
 def quote(connection: Connection, questions: Sequence[Wanted], now: datetime) -> list[Offer | Refused]:
     """What each basket would get off now; nothing is locked and nothing changes."""
-    asked = [(wanted.place, wanted.basket.customer_id) for wanted in questions]
-    with connection.transaction():
-        found = look(connection, asked, now, lock=False)
+    with connection.pipeline():
+        found = look(connection, questions, now, lock=False)
     return [_judge(wanted, known, now, Changes()) for wanted, known in zip(questions, found, strict=True)]
 
 
 def book(connection: Connection, questions: Sequence[Question], now: datetime, hold_for: timedelta) -> list[Answer]:
     """Answer a batch in which no use comes twice. Raises psycopg.Error with nothing done."""
-    asked = [(each.place, each.basket.customer_id if isinstance(each, Wanted) else None) for each in questions]
     answers: list[Answer] = []
     changes = Changes()
-    with connection.transaction():
-        for question, known in zip(questions, look(connection, asked, now, lock=True), strict=True):
+    with at_once(connection):
+        for question, known in zip(questions, look(connection, questions, now, lock=True), strict=True):
             if isinstance(question, Wanted):
                 answers.append(_hold(question, known, now, hold_for, changes))
             else:
@@ -53,9 +55,25 @@ def book(connection: Connection, questions: Sequence[Question], now: datetime, h
     return answers
 
 
+@contextmanager
+def at_once(connection: Connection) -> Iterator[None]:
+    """A transaction whose statements are sent without waiting for each: only what is fetched, and its end, is waited
+    for. psycopg's own would wait for its beginning and its end.
+    """
+    try:
+        with connection.pipeline():
+            connection.execute("BEGIN")
+            yield
+            connection.execute("COMMIT")
+    except BaseException:
+        with suppress(psycopg.Error):
+            connection.rollback()
+        raise
+
+
 def _hold(wanted: Wanted, known: Known, now: datetime, hold_for: timedelta, changes: Changes) -> Answer:
-    if known.row.state in ("held", "redeemed"):  # the same sale: the same answer
-        return _use(wanted.place, known.row)
+    if known.use.state in ("held", "redeemed"):  # the same sale: the same answer
+        return _use(wanted.place, known.use)
     decision = _judge(wanted, known, now, changes)
     if isinstance(decision, Refused):
         return decision
@@ -65,31 +83,34 @@ def _hold(wanted: Wanted, known: Known, now: datetime, hold_for: timedelta, chan
 
 
 def _settle(named: Named, known: Known, now: datetime, changes: Changes) -> Answer:
-    row, place = known.row, named.place
-    if row.state is None:
+    use, place = known.use, named.place
+    if use.state is None:
         return Unknown()
-    if row.state in ("redeemed", "given_back"):
-        return Redeemed() if named.is_release else _use(place, row)
+    if use.state in ("redeemed", "given_back"):
+        return Redeemed() if named.is_release else _use(place, use)
     if named.is_release:
-        if row.state == "held":
+        if use.state == "held":
             changes.release(known, place)
         return Released()
-    if row.state == "released":
+    if use.state == "released":
         return Refused((RELEASED,))
-    if row.state == "expired" and known.rules is not None:
-        reasons = tuple(by_limits(known.rules.coupon, _facts(known, place[1], changes), known.customer_id))
+    if use.state == "expired" and known.rules is not None:
+        reasons = tuple(by_limits(known.rules.coupon, _facts(known, place[1], now, changes), use.customer_id))
         if reasons:
             return Refused(reasons)
     changes.redeem(known, place)
-    return replace(_use(place, row), redeemed_at=now)
+    return replace(_use(place, use), redeemed_at=now)
 
 
 def _judge(wanted: Wanted, known: Known, now: datetime, changes: Changes) -> Offer | Refused:
     rules = known.rules
+    basket = wanted.basket
+    if basket.customer_id != known.use.customer_id:  # merged, or this sale's from before
+        basket = replace(basket, customer_id=known.use.customer_id)
     return judge(
         rules.coupon if rules else None,
-        replace(wanted.basket, customer_id=known.customer_id),
-        _facts(known, wanted.code, changes),
+        basket,
+        _facts(known, wanted.code, now, changes),
         now,
         currency=rules.currency if rules else "",
         time_zone=rules.time_zone if rules else "UTC",
@@ -97,11 +118,13 @@ def _judge(wanted: Wanted, known: Known, now: datetime, changes: Changes) -> Off
     )
 
 
-def _facts(known: Known, code: str, changes: Changes) -> Any:
+def _facts(known: Known, code: str, now: datetime, changes: Changes) -> Facts:
+    key = known.key
     return known.facts(
-        changes.held[known.key] + changes.redemptions[known.key],
-        changes.by_customer[known.key, known.customer_id],
-        changes.by_code[known.key[0], code],
+        now,
+        changes.held[key] + changes.redemptions[key],
+        changes.by_customer[key, known.use.customer_id],
+        changes.by_code[key[0], code],
     )
 
 

@@ -1,4 +1,4 @@
-"""What a batch of holds, commits and releases decided, written at its end in three statements."""
+"""What a batch of holds, commits and releases decided, written at its end in a few statements."""
 
 from __future__ import annotations
 
@@ -11,29 +11,41 @@ import msgspec
 
 from services.ingest.till.asked import Place, Use, Wanted
 from services.ingest.till.columns import joined, numbers, texts
-from services.ingest.till.known import Connection, Key, Known
+from services.ingest.till.known import Known
+from services.ingest.till.rules import Connection, Key
 
 _PLACES = f"{texts('organizations')}, {texts('codes')}, {texts('sales')}"
+_HOLDS = f"""unnest({_PLACES}, {texts("coupons")}, {texts("customers")}, {texts("stores")}, {texts("terminals")},
+    {numbers("discounts")}, {numbers("totals")}, {texts("lines")})
+    AS h (organization_id, code, sale_id, coupon_code, customer_id, store_id, terminal_id, discount, total, lines)"""
+# A sale's first hold. Not ON CONFLICT, which writes everything twice over: whoever holds the coupon's row has seen that
+# there is none.
 _HOLD = f"""
 INSERT INTO coupon_use (organization_id, code, sale_id, coupon_code, state, customer_id, store_id, terminal_id,
                         discount, total, lines, held_at, expires_at)
 SELECT h.organization_id, h.code, h.sale_id, h.coupon_code, 'held', h.customer_id, h.store_id, h.terminal_id,
        h.discount, h.total, h.lines::jsonb, %(now)s, %(expires_at)s
-FROM unnest({_PLACES}, {texts("coupons")}, {texts("customers")}, {texts("stores")}, {texts("terminals")},
-            {numbers("discounts")}, {numbers("totals")}, {texts("lines")})
-    AS h (organization_id, code, sale_id, coupon_code, customer_id, store_id, terminal_id, discount, total, lines)
-ON CONFLICT (organization_id, code, sale_id) DO UPDATE SET
-    state = excluded.state, customer_id = excluded.customer_id,
-    store_id = excluded.store_id, terminal_id = excluded.terminal_id, discount = excluded.discount,
-    total = excluded.total, lines = excluded.lines, held_at = excluded.held_at, expires_at = excluded.expires_at
+FROM {_HOLDS}
+"""
+# A sale's new hold, after the last ran out or was released.
+_HOLD_ANEW = f"""
+UPDATE coupon_use u SET state = 'held', customer_id = h.customer_id, store_id = h.store_id,
+    terminal_id = h.terminal_id, discount = h.discount, total = h.total, lines = h.lines::jsonb, held_at = %(now)s,
+    expires_at = %(expires_at)s
+FROM {_HOLDS}
+WHERE u.organization_id = h.organization_id AND u.code = h.code AND u.sale_id = h.sale_id
 """
 _SETTLE = f"""
 UPDATE coupon_use u SET state = s.state, redeemed_at = CASE s.state WHEN 'redeemed' THEN %(now)s::timestamptz END
 FROM unnest({_PLACES}, {texts("states")}) AS s (organization_id, code, sale_id, state)
 WHERE u.organization_id = s.organization_id AND u.code = s.code AND u.sale_id = s.sale_id
 """
-# What Kafka is to be told of.
-_TELL = f"INSERT INTO redemption_outbox SELECT * FROM unnest({_PLACES}) ON CONFLICT DO NOTHING"
+# What Kafka is to be told of: a row a batch.
+_TELL = f"""
+INSERT INTO redemption_outbox (organization_id, codes, sales)
+SELECT t.organization_id, array_agg(t.code), array_agg(t.sale_id)
+FROM unnest({_PLACES}) AS t (organization_id, code, sale_id) GROUP BY t.organization_id
+"""
 _COUNT = f"""
 UPDATE coupon c SET held = c.held + d.held, redemptions = c.redemptions + d.redemptions,
                     discount_given = c.discount_given + d.discount
@@ -55,22 +67,24 @@ class Changes:
     by_customer: Counter[tuple[Key, str | None]] = field(default_factory=Counter)
     by_code: Counter[tuple[str, str]] = field(default_factory=Counter)
     _holds: list[tuple[Any, ...]] = field(default_factory=list)
+    _holds_anew: list[tuple[Any, ...]] = field(default_factory=list)
     _settled: list[tuple[Any, ...]] = field(default_factory=list)
     _told: list[Place] = field(default_factory=list)
 
     def hold(self, wanted: Wanted, known: Known, use: Use) -> None:
         """A new hold, or a sale's new one after the last ran out."""
         basket = wanted.basket
-        self._holds.append(
+        holds = self._holds if known.use.state is None else self._holds_anew
+        holds.append(
             (
                 *wanted.place,
                 known.key[1],
-                known.customer_id,
+                known.use.customer_id,
                 basket.store_id,
                 wanted.terminal_id,
                 use.discount,
                 basket.total,
-                msgspec.json.encode(use.lines).decode(),
+                msgspec.json.encode(use.lines).decode() if use.lines else None,
             )
         )
         self.held[known.key] += 1
@@ -78,12 +92,12 @@ class Changes:
 
     def redeem(self, known: Known, place: Place) -> None:
         """A hold becomes a redemption."""
-        key, was_held = known.key, known.row.state == "held"
+        key, was_held = known.key, known.use.state == "held"
         self._settled.append((*place, "redeemed"))
         self._told.append(place)
         self.held[key] -= was_held
         self.redemptions[key] += 1
-        self.discount[key] += known.row.discount
+        self.discount[key] += known.use.discount
         if not was_held:
             self._count_use(known, place[1], 1)
 
@@ -99,17 +113,17 @@ class Changes:
             (*key, self.held[key], self.redemptions[key], self.discount[key])
             for key in sorted(self.held.keys() | self.redemptions.keys())
         ]
-        with connection.pipeline():
-            for statement, names, rows in (
-                (_HOLD, _HOLD_NAMES, self._holds),
-                (_SETTLE, (*_PLACE_NAMES, "states"), self._settled),
-                (_TELL, _PLACE_NAMES, self._told),
-                (_COUNT, ("organizations", "codes", "held", "redemptions", "discounts"), counts),
-            ):
-                if rows:
-                    columns = dict(zip(names, map(joined, zip(*rows, strict=True)), strict=True))
-                    connection.execute(statement, columns | {"now": now, "expires_at": expires_at})
+        for statement, names, rows in (
+            (_HOLD, _HOLD_NAMES, self._holds),
+            (_HOLD_ANEW, _HOLD_NAMES, self._holds_anew),
+            (_SETTLE, (*_PLACE_NAMES, "states"), self._settled),
+            (_TELL, _PLACE_NAMES, self._told),
+            (_COUNT, ("organizations", "codes", "held", "redemptions", "discounts"), counts),
+        ):
+            if rows:
+                columns = dict(zip(names, map(joined, zip(*rows, strict=True)), strict=True))
+                connection.execute(statement, columns | {"now": now, "expires_at": expires_at})
 
     def _count_use(self, known: Known, code: str, difference: int) -> None:
-        self.by_customer[known.key, known.customer_id] += difference
+        self.by_customer[known.key, known.use.customer_id] += difference
         self.by_code[known.key[0], code] += difference

@@ -31,6 +31,7 @@ PLANNING: Final = " ".join(
         "enable_seqscan=off",
         "enable_hashjoin=off",
         "enable_mergejoin=off",
+        "enable_memoize=off",
         "plan_cache_mode=force_generic_plan",
     )
 )
@@ -149,8 +150,9 @@ class Desk(Generic[Q, A]):
                 if self._connection is None:
                     self._connection = connect(self._database, autocommit=True, options=PLANNING)
                 return self._ask(self._connection, questions)
-            except psycopg.OperationalError as error:
-                # Whether it was done is not known; asked again, the same sale and the same hold find out.
+            except (psycopg.OperationalError, psycopg.errors.UniqueViolation) as error:
+                # Whether it was done is not known; asked again, the same sale and the same hold find out. So where a
+                # redemption came in between, of a code that was no coupon yet: nobody held its row.
                 self._close()
                 log.warning("till.repeated", why=str(error).strip(), questions=len(questions))
                 if time.monotonic() + delay > until:

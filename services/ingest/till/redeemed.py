@@ -11,24 +11,28 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from services.ingest.background import Background
 from services.ingest.publisher import Publisher, Record
 from shared.domain.events import decode, kafka_key, topic_of
 
-MOST: Final = 250  # more at once would keep quotes waiting
+MOST: Final = 8  # batches; more at once would keep quotes waiting
 ORGANIZATIONS = text("SELECT organization_id FROM organization ORDER BY organization_id")
+# Batches that no other process is publishing.
 UNPUBLISHED = text("""
-SELECT organization_id, code, sale_id, customer_id, store_id, terminal_id, discount, redeemed_at
-FROM redemption_outbox JOIN coupon_use USING (organization_id, code, sale_id)
-WHERE organization_id = ANY(:ids) LIMIT :most
+WITH batch AS MATERIALIZED (
+    SELECT organization_id, batch_id, codes, sales FROM redemption_outbox
+    WHERE organization_id = ANY(:ids) ORDER BY organization_id, batch_id LIMIT :most FOR UPDATE SKIP LOCKED
+)
+SELECT organization_id, b.batch_id, code, sale_id, u.customer_id, u.store_id, u.terminal_id, u.discount, u.redeemed_at
+FROM batch b CROSS JOIN LATERAL unnest(b.codes, b.sales) AS t (code, sale_id)
+JOIN coupon_use u USING (organization_id, code, sale_id)
 """)
 PUBLISHED = text("""
 DELETE FROM redemption_outbox o
-USING unnest(CAST(:organizations AS text[]), CAST(:codes AS text[]), CAST(:sales AS text[]))
-    AS p (organization_id, code, sale_id)
-WHERE o.organization_id = p.organization_id AND o.code = p.code AND o.sale_id = p.sale_id
+USING unnest(CAST(:organizations AS text[]), CAST(:batches AS bigint[])) AS p (organization_id, batch_id)
+WHERE o.organization_id = p.organization_id AND o.batch_id = p.batch_id
 """)
 
 
@@ -55,30 +59,34 @@ class Redeemed:
     async def publish_all(self) -> int:
         """How many were published. Raises TransientError, and what AWAY holds."""
         published = 0
-        while True:
-            rows, events = await asyncio.to_thread(self._unpublished)
-            if rows:
-                await self._publisher.publish(events)
-                await asyncio.to_thread(self._note, rows)
-            published += len(rows)
-            if len(rows) < MOST:
-                break
+        while count := await self._publish_some():
+            published += count
         return published
 
-    def _unpublished(self) -> tuple[Sequence[Row[Any]], list[Record]]:
-        with self._engine.connect() as connection:
-            ids = list(connection.execute(ORGANIZATIONS).scalars())
-            rows = connection.execute(UNPUBLISHED, {"ids": ids, "most": MOST}).all()
-        return rows, [event_of(row) for row in rows]
+    async def _publish_some(self) -> int:
+        """In one transaction, so that several processes publish each a part; where it fails all is as before."""
+        connection = await asyncio.to_thread(self._engine.connect)
+        try:
+            rows, events = await asyncio.to_thread(_unpublished, connection)
+            if rows:
+                await self._publisher.publish(events)
+                await asyncio.to_thread(_note, connection, rows)
+            return len(rows)
+        finally:
+            await asyncio.to_thread(connection.close)
 
-    def _note(self, rows: Sequence[Row[Any]]) -> None:
-        places = {
-            "organizations": [row.organization_id for row in rows],
-            "codes": [row.code for row in rows],
-            "sales": [row.sale_id for row in rows],
-        }
-        with self._engine.begin() as connection:
-            connection.execute(PUBLISHED, places)
+
+def _unpublished(connection: Connection) -> tuple[Sequence[Row[Any]], list[Record]]:
+    ids = list(connection.execute(ORGANIZATIONS).scalars())
+    rows = connection.execute(UNPUBLISHED, {"ids": ids, "most": MOST}).all()
+    return rows, [event_of(row) for row in rows]
+
+
+def _note(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    batches = sorted({(row.organization_id, row.batch_id) for row in rows})
+    given = {"organizations": [batch[0] for batch in batches], "batches": [batch[1] for batch in batches]}
+    connection.execute(PUBLISHED, given)
+    connection.commit()
 
 
 def event_of(row: Any) -> Record:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, Table, Text, Uuid, func, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
@@ -123,7 +136,8 @@ redemption_outbox = Table(
     "redemption_outbox",
     metadata,
     organization_key(),
-    Column("code", Id, primary_key=True),
-    Column("sale_id", Id, primary_key=True),
-    comment="Commits whose coupon.redeemed is not yet in Kafka.",
+    Column("batch_id", BigInteger, Identity(always=True), primary_key=True),
+    required("codes", ARRAY(Id)),
+    required("sales", ARRAY(Id), comment="each with the code of the same place"),
+    comment="Batches of commits whose coupon.redeemed is not yet in Kafka.",
 )
