@@ -62,6 +62,8 @@ def properties(log_dir: Path, port: int, controller_port: int) -> str:
         "auto.create.topics.enable": "false",
         "message.max.bytes": 2 * 1024 * 1024,
         "replica.fetch.max.bytes": 2 * 1024 * 1024,
+        # Each partition begins with two indexes of this size, and the first record has the kernel fill both with zeros.
+        "log.index.size.max.bytes": 512 * 1024,
         "default.replication.factor": 1,
         "min.insync.replicas": 1,
         "offsets.topic.replication.factor": 1,

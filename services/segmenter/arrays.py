@@ -78,9 +78,10 @@ class Customers:
         self.ids: Sequence[str] = row[0]
         size = len(self.ids)
         self.stored: list[bytes] = row[1]
-        self.memberships: Bytes = np.frombuffer(
-            b"".join(bits[:width].ljust(width, b"\0") for bits in self.stored), np.uint8
-        ).reshape(size, width)
+        joined = b"".join(self.stored)
+        if len(joined) != size * width or set(map(len, self.stored)) != {width}:
+            joined = b"".join([bits[:width].ljust(width, b"\0") for bits in self.stored])
+        self.memberships: Bytes = np.frombuffer(joined, np.uint8).reshape(size, width)
         self.scheduled = _instants(row[2], NEVER)
         found = dict(zip(names, row[3:], strict=True))
         labels = {name: Labels.of(found[name]) for name in found if name in LABELS}

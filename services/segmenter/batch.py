@@ -7,6 +7,7 @@ the batch and the ledger's keys let nothing count twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -99,9 +100,9 @@ class Batches:
         strays: list[fold.Sale] = []
         with self.connection.transaction():
             organizations = self._organizations(row[1] for row in taken.rows)
-            intake.check_organizations(taken, organizations)
-            kept = {row[0] for row in taken.rows}
-            plain, others = [row for row in plain if row[0] in kept], [row for row in others if row[0] in kept]
+            if intake.check_organizations(taken, organizations):
+                kept = {row[0] for row in taken.rows}
+                plain, others = [row for row in plain if row[0] in kept], [row for row in others if row[0] in kept]
             types = intake.types_in(others)
             self._lock(organizations, alone=bool(types & IDENTITY))
             if others:
@@ -126,9 +127,7 @@ class Batches:
             self.settle(strays)
         outcome.letters = taken.letters
         outcome.counted = len(taken.rows)
-        for row in taken.rows:
-            key = (taken.records[row[0]].topic, row[4])
-            outcome.kinds[key] = outcome.kinds.get(key, 0) + 1
+        outcome.kinds = Counter([(taken.records[row[0]].topic, row[4]) for row in taken.rows])
         return outcome
 
     def settle(self, strays: Sequence[fold.Sale]) -> None:

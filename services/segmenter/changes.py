@@ -33,17 +33,34 @@ class Change(NamedTuple):
 def tell(organization_id: str, changes: Sequence[Change], names: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """What Kafka is to hold, (key, value) in order. `names`: of segments, by id."""
     messages: list[tuple[bytes, bytes]] = []
+    leaving, entering = (_Templates(organization_id, word, names) for word in ("left", "entered"))
+    said, instant = None, b""
     for change_id, customer_id, at, cause, entered, left in changes:
+        if at is not said:
+            said, instant = at, _json(at)
         key = f"{organization_id}/{customer_id}".encode()
-        values = (change_id, _json(at), _json(customer_id), cause.encode(), _json(at))
-        for word, ids in (("left", left), ("entered", entered)):
-            for segment_id in listed(ids):
-                template = _template(organization_id, word, segment_id, names.get(segment_id, segment_id))
-                messages.append((key, template % values))
+        values = (change_id, instant, _json(customer_id), cause.encode(), instant)
+        messages += [(key, template % values) for template in (*leaving[left], *entering[entered])]
     return messages
 
 
-@lru_cache(10_000)
+class _Templates(dict[str, tuple[bytes, ...]]):
+    """The templates of lists of segments, by the list."""
+
+    def __init__(self, organization_id: str, word: str, names: Mapping[str, str]) -> None:
+        self._organization_id = organization_id
+        self._word = word
+        self._names = names
+
+    def __missing__(self, ids: str) -> tuple[bytes, ...]:
+        found = tuple(
+            _template(self._organization_id, self._word, segment_id, self._names.get(segment_id, segment_id))
+            for segment_id in listed(ids)
+        )
+        self[ids] = found
+        return found
+
+
 def listed(ids: str) -> tuple[str, ...]:
     """The elements of a text[] in PostgreSQL's words; segments' ids hold letters, digits and hyphens."""
     return tuple(ids[1:-1].replace('"', "").split(",")) if len(ids) > EMPTY else ()

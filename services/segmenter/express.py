@@ -179,7 +179,11 @@ def _values(columns: list[Integers], verdict: Verdict, rows: Places) -> list[par
 def _columns(sums: Sequence[Sum]) -> tuple[Integers, Integers, Integers, Integers]:
     bought, times, earliest, latest = zip(*sums, strict=True)
     amounts, counts = np.array(bought, np.int64), np.array(times, np.int64)
-    return amounts, counts, arrays.instants(earliest), arrays.instants(latest)
+    first = arrays.instants(earliest)
+    last = first.copy()
+    if several := np.flatnonzero(counts > 1).tolist():
+        last[several] = arrays.instants([latest[row] for row in several])
+    return amounts, counts, first, last
 
 
 def _insist_on_the_usual(connection: Connection, rows: Sequence[Row]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from shared.domain.coupons.codes import normalise
-from shared.domain.events import Event, Reason, decode, decode_till
+from shared.domain.events import Reason, decode, decode_till
 from shared.errors import InvalidError
 
 
@@ -41,11 +41,11 @@ class Letter:
 
 @dataclass
 class Intake:
-    """Records taken apart. `rows[i]` comes from `records[rows[i][0]]`."""
+    """Records taken apart. `rows[i]` comes from `records[rows[i][0]]`, and says `currencies[i]`."""
 
     records: Sequence[Record]
     rows: list[Row] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    currencies: list[str | None] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
 
     def refuse(self, n: int, reason: str, message: str) -> None:
@@ -54,7 +54,7 @@ class Intake:
 
     def copy(self) -> Intake:
         """For an attempt that may fail."""
-        return Intake(self.records, list(self.rows), list(self.events), list(self.letters))
+        return Intake(self.records, list(self.rows), list(self.currencies), list(self.letters))
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Rows that are not to count, by their first column."""
@@ -82,19 +82,21 @@ def take(records: Sequence[Record], now: datetime, mail_topic: str) -> Intake:
             intake.refuse(n, error.code, str(error))
             continue
         make = ROWS.get(event.type)
-        row = make(event) if make else None
+        row = make(n, event) if make else None
         if row is not None:
-            intake.rows.append((n, *row))
-            intake.events.append(event)
+            intake.rows.append(row)
+            intake.currencies.append(getattr(event.data, "currency", None))
     return intake
 
 
-def check_organizations(intake: Intake, known: dict[str, Organization]) -> None:
-    """Refuse what names an organization that does not exist or a currency that is not its own."""
+def check_organizations(intake: Intake, known: dict[str, Organization]) -> bool:
+    """Refuse what names an organization that does not exist or a currency that is not its own; tells if it did."""
+    named = set(zip([row[1] for row in intake.rows], intake.currencies, strict=True))
+    if all(name in known and currency in {None, known[name].currency} for name, currency in named):
+        return False
     kept: list[Row] = []
-    for row, event in zip(intake.rows, intake.events, strict=True):
+    for row, currency in zip(intake.rows, intake.currencies, strict=True):
         organization = known.get(row[1])
-        currency = getattr(event.data, "currency", None)
         if organization is None:
             intake.refuse(
                 row[0], Reason.UNKNOWN_ORGANIZATION, f"data.organization_id: there is no organization {row[1]!r}"
@@ -108,6 +110,7 @@ def check_organizations(intake: Intake, known: dict[str, Organization]) -> None:
         else:
             kept.append(row)
     intake.rows = kept
+    return True
 
 
 def organization_of(record: Record) -> str:
@@ -117,10 +120,11 @@ def organization_of(record: Record) -> str:
     return name.decode("ascii", "replace")[:64].replace("\0", "") if slash else ""
 
 
-def _sale_row(event: Any, entry: str, amount: int | None, discount: int | None = None) -> Row:
+def _sale_row(n: int, event: Any, entry: str, amount: int | None, discount: int | None = None) -> Row:
     data = event.data
     lines = getattr(data, "lines", None)
     return (
+        n,
         data.organization_id,
         event.source,
         event.id,
@@ -138,17 +142,17 @@ def _sale_row(event: Any, entry: str, amount: int | None, discount: int | None =
     )
 
 
-def _customer_row(event: Any) -> Row:
-    return (*_heading(event), msgspec.json.encode(event.data).decode())
+def _customer_row(n: int, event: Any) -> Row:
+    return (n, *_heading(event), msgspec.json.encode(event.data).decode())
 
 
-def _mail_row(event: Any) -> Row | None:
+def _mail_row(n: int, event: Any) -> Row | None:
     if event.data.machine:
         return None
     told = {"campaign_id": event.data.campaign_id, "message_id": event.data.message_id}
     if event.type == "mail.clicked":
         told["link"] = event.data.link
-    return (*_heading(event), msgspec.json.encode(told).decode())
+    return (n, *_heading(event), msgspec.json.encode(told).decode())
 
 
 def _heading(event: Any) -> Row:
@@ -157,14 +161,14 @@ def _heading(event: Any) -> Row:
 
 
 # Which types stand in the ledger, and how. Machines' opens and clicks (None) do not.
-ROWS: dict[str, Callable[[Any], Row | None]] = {
-    "sale.completed": lambda event: _sale_row(event, "sale", event.data.total, event.data.discount),
-    "sale.refunded": lambda event: _sale_row(event, f"refund:{event.data.refund_id}", event.data.total),
-    "sale.voided": lambda event: _sale_row(event, "void", None),
-    "coupon.redeemed": lambda event: _sale_row(
-        event, f"redeem:{normalise(event.data.coupon_code)}", event.data.discount
+ROWS: dict[str, Callable[[int, Any], Row | None]] = {
+    "sale.completed": lambda n, event: _sale_row(n, event, "sale", event.data.total, event.data.discount),
+    "sale.refunded": lambda n, event: _sale_row(n, event, f"refund:{event.data.refund_id}", event.data.total),
+    "sale.voided": lambda n, event: _sale_row(n, event, "void", None),
+    "coupon.redeemed": lambda n, event: _sale_row(
+        n, event, f"redeem:{normalise(event.data.coupon_code)}", event.data.discount
     ),
-    "coupon.redemption_reversed": lambda event: _sale_row(event, f"reverse:{normalise(event.data.coupon_code)}", None),
+    "coupon.redemption_reversed": lambda n, event: _sale_row(n, event, f"reverse:{normalise(event.data.coupon_code)}", None),
     "customer.upserted": _customer_row,
     "customer.consent_changed": _customer_row,
     "customer.merged": _customer_row,

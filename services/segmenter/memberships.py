@@ -97,10 +97,13 @@ class Verdict:
         self.scheduled = scheduled
         self.moved = np.flatnonzero((packed != customers.memberships).any(axis=1) | (scheduled != customers.scheduled))
         self._stored = customers.stored
+        self._longest = max(map(len, customers.stored), default=0)
 
     def memberships(self, rows: npt.NDArray[np.intp]) -> parameters.Bits:
         """Of some rows, as they are to be stored. Bits behind the program's are kept."""
         width = self.packed.shape[1]
+        if self._longest <= width:
+            return parameters.bits_of(self.packed[rows])
         return parameters.bits([self.packed[row].tobytes() + self._stored[row][width:] for row in rows.tolist()])
 
 

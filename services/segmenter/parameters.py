@@ -104,6 +104,14 @@ def bits(values: Sequence[bytes]) -> Bits:
     return Bits(len(values), b"".join(parts))
 
 
+def bits_of(rows: npt.NDArray[np.uint8]) -> Bits:
+    """From rows of bytes, all of one length."""
+    elements = np.empty((rows.shape[0], 4 + rows.shape[1]), np.uint8)
+    elements[:, :4] = np.frombuffer(rows.shape[1].to_bytes(4, "big"), np.uint8)
+    elements[:, 4:] = rows
+    return Bits(len(rows), elements.tobytes())
+
+
 def texts_raw(values: Sequence[str]) -> bytes:
     """A text[] as it goes into a binary COPY."""
     encoded = [value.encode() for value in values]

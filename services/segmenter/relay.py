@@ -7,7 +7,7 @@ never makes a second one. One relay works at a time; the others wait for its loc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
@@ -37,16 +37,15 @@ WITH RECURSIVE o AS (
 SELECT organization_id FROM o WHERE organization_id IS NOT NULL
 """
 BATCHES = "SELECT batch_id FROM outbox WHERE organization_id = %s ORDER BY batch_id LIMIT %s"
+# One batch by its range of the key.
 CHANGES = f"""
-SELECT c.change_id, c.customer_id, c.at, c.cause, c.entered::text, c."left"::text
-FROM unnest(%(batches)s::bigint[]) AS b (batch_id)
-JOIN segment_change c ON c.organization_id = %(organization_id)s
- AND c.change_id >= b.batch_id << {PLACES} AND c.change_id < (b.batch_id + 1) << {PLACES}
-WHERE c.change_id > %(after)s ORDER BY c.change_id LIMIT %(at_once)s
+SELECT change_id, customer_id, at, cause, entered::text, "left"::text FROM segment_change
+WHERE organization_id = %(organization_id)s AND change_id > %(after)s AND change_id < (%(batch_id)s + 1)::bigint << {PLACES}
+ORDER BY change_id LIMIT %(at_once)s
 """
 # A deleted one keeps its name until nothing that is to be published names it.
 SEGMENTS = "SELECT segment_id, name FROM segment WHERE organization_id = %s"
-PUBLISHED = "DELETE FROM outbox WHERE organization_id = %(organization_id)s AND batch_id = ANY(%(batches)s)"
+PUBLISHED = "DELETE FROM outbox WHERE organization_id = %s AND batch_id = ANY(%s)"
 LETTERS = """
 SELECT organization_id, topic, partition, "offset", key, value, reason, message FROM dead_letter
 WHERE published_at IS NULL ORDER BY recorded_at, topic, partition, "offset" LIMIT %s
@@ -135,17 +134,14 @@ class Relay(Listener):
 
     def _publish_changes_of(self, connection: Connection, organization_id: str) -> int:
         batches = [row[0] for row in connection.execute(BATCHES, [organization_id, BATCHES_AT_ONCE]).fetchall()]
-        known = {"organization_id": organization_id, "batches": batches, "at_once": AT_ONCE, "after": 0}
-        segments = dict(connection.execute(SEGMENTS, [organization_id]).fetchall()) if batches else {}
+        if not batches:
+            return 0
+        segments = dict(connection.execute(SEGMENTS, [organization_id]).fetchall())
         total = 0
-        while batches:
-            rows = connection.execute(CHANGES, known, binary=True).fetchall()
-            self._send_changes(tell(organization_id, [Change(*row) for row in rows], segments))
-            total += len(rows)
-            if len(rows) < AT_ONCE:
-                connection.execute(PUBLISHED, known)
-                break
-            known["after"] = rows[-1][0]
+        for changes in _gathered(connection, organization_id, batches):
+            self._send_changes(tell(organization_id, changes, segments))
+            total += len(changes)
+        connection.execute(PUBLISHED, [organization_id, batches])
         return total
 
     def _publish_letters(self, connection: Connection) -> int:
@@ -158,3 +154,20 @@ class Relay(Listener):
             self._send_letters(messages)
             connection.execute(LETTERS_PUBLISHED, [[row[n] for row in rows] for n in range(4)])
         return len(rows)
+
+
+def _gathered(connection: Connection, organization_id: str, batches: Sequence[int]) -> Iterator[list[Change]]:
+    """The changes of some batches in order, some thousands at a time."""
+    gathered: list[Change] = []
+    for batch_id in batches:
+        known = {"organization_id": organization_id, "batch_id": batch_id, "after": (batch_id << PLACES) - 1}
+        while rows := connection.execute(CHANGES, known | {"at_once": AT_ONCE}, binary=True).fetchall():
+            gathered += [Change(*row) for row in rows]
+            if len(gathered) >= AT_ONCE:
+                yield gathered
+                gathered = []
+            if len(rows) < AT_ONCE:
+                break
+            known["after"] = rows[-1][0]
+    if gathered:
+        yield gathered

@@ -157,7 +157,7 @@ def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
 
 def _check(event: Event, now: datetime) -> None:
     """Refuse what no single field shows, whichever way the event was read."""
-    if event.time - now > FUTURE:
+    if event.time > now + FUTURE:
         raise InvalidError(
             f"must be at most 24 hours ahead; got {event.time.isoformat()} at {now.isoformat()}. "
             "Check the terminal's clock and time zone",

@@ -6,7 +6,7 @@ garbage collector tracks none (`gc=False`).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -169,10 +169,8 @@ class Envelope(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
     source: EventIdentity
     time: Instant
 
-    @property
-    def type(self) -> str:
-        """Such as "sale.completed"."""
-        return str(self.__struct_config__.tag)
+    type: ClassVar[str]
+    """Such as "sale.completed"."""
 
 
 class SaleCompleted(Envelope, frozen=True, gc=False, kw_only=True, tag="sale.completed"):
@@ -254,3 +252,6 @@ TillEvent = SaleEvent | CouponEvent | CustomerEvent
 SegmentEvent = SegmentEntered | SegmentLeft
 MailEvent = MailSent | MailDelivered | MailOpened | MailClicked | MailBounced | MailComplained | MailUnsubscribed
 Event = TillEvent | SegmentEvent | MailEvent
+
+for _struct in get_args(Event):
+    _struct.type = str(_struct.__struct_config__.tag)
