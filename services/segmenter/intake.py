@@ -168,7 +168,9 @@ ROWS: dict[str, Callable[[int, Any], Row | None]] = {
     "coupon.redeemed": lambda n, event: _sale_row(
         n, event, f"redeem:{normalise(event.data.coupon_code)}", event.data.discount
     ),
-    "coupon.redemption_reversed": lambda n, event: _sale_row(n, event, f"reverse:{normalise(event.data.coupon_code)}", None),
+    "coupon.redemption_reversed": lambda n, event: _sale_row(
+        n, event, f"reverse:{normalise(event.data.coupon_code)}", None
+    ),
     "customer.upserted": _customer_row,
     "customer.consent_changed": _customer_row,
     "customer.merged": _customer_row,

@@ -40,7 +40,8 @@ BATCHES = "SELECT batch_id FROM outbox WHERE organization_id = %s ORDER BY batch
 # One batch by its range of the key.
 CHANGES = f"""
 SELECT change_id, customer_id, at, cause, entered::text, "left"::text FROM segment_change
-WHERE organization_id = %(organization_id)s AND change_id > %(after)s AND change_id < (%(batch_id)s + 1)::bigint << {PLACES}
+WHERE organization_id = %(organization_id)s
+  AND change_id > %(after)s AND change_id < (%(batch_id)s + 1)::bigint << {PLACES}
 ORDER BY change_id LIMIT %(at_once)s
 """
 # A deleted one keeps its name until nothing that is to be published names it.

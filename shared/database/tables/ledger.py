@@ -11,7 +11,7 @@ ledger = Table(
     "ledger",
     metadata,
     organization_key(),
-    # In this order: identifiers that grow with time go to the end of the key's index, a quarter of the work of its midst.
+    # In this order: identifiers that grow with time go to the end of the key's index, which costs a quarter.
     Column("event_id", Id, primary_key=True, comment="with source the identity of the event"),
     Column("source", Id, primary_key=True),
     required("type", Id),
