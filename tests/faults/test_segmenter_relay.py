@@ -77,7 +77,7 @@ def test_a_relay_that_dies_before_it_notes_what_it_told_makes_no_second_event(
     with monkeypatch.context() as patched:
         patched.setattr(
             "services.segmenter.relay.PUBLISHED",
-            "SELECT 1 / 0 WHERE %(batches)s::text IS NOT NULL",
+            "SELECT 1 / 0 WHERE %s::text IS NOT NULL AND %s::text IS NOT NULL",
         )
         with pytest.raises(psycopg.errors.DivisionByZero):
             relay.work(batches.connection)
