@@ -102,18 +102,18 @@ def settle(connection: psycopg.Connection[Any]) -> None:
     programs, after = Programs(), ""
     while True:
         with connection.transaction():
-            row = connection.execute(
-                "WITH chunk AS (SELECT customer_id FROM customer WHERE organization_id = 'demo' AND customer_id > %s "
-                "ORDER BY customer_id LIMIT 20000), marked AS (INSERT INTO touched SELECT 'demo', customer_id "
-                "FROM chunk) SELECT max(customer_id) FROM chunk",
+            rows = connection.execute(
+                "SELECT customer_id FROM customer WHERE organization_id = 'demo' AND customer_id > %s "
+                "ORDER BY customer_id LIMIT 20000",
                 [after],
-            ).fetchone()
-            if row is None or row[0] is None:
+            ).fetchall()
+            if not rows:
                 return
-            after = row[0]
+            ids = [row[0] for row in rows]
+            after = ids[-1]
             moves = Moves()
             program = programs.of(connection, "demo", "UTC")
-            memberships.refresh(connection, program, utc_now, "backfill", moves, is_due=True, is_locked=False)
+            memberships.refresh(connection, program, ids, utc_now, "backfill", moves, is_due=True, is_locked=False)
             memberships.finish(connection, moves, utc_now())
             connection.execute("TRUNCATE outbox, segment_change")
 

@@ -54,6 +54,7 @@ WHERE w.organization_id = s.organization_id AND w.sale_id = s.sale_id AND EXISTS
     AND l.type = 'sale.completed')
 """
 ADJUSTMENTS = {"sale.refunded", "sale.voided", "coupon.redemption_reversed", "coupon.redeemed"}
+TOUCHED = "SELECT customer_id FROM touched WHERE organization_id = %s"
 IDENTITY = {"customer.merged", "customer.erased"}
 
 Guard = Callable[[int, int], None]
@@ -165,7 +166,8 @@ class Batches:
     def _refresh(self, organizations: dict[str, Organization], moves: Moves) -> None:
         for _, organization in sorted(organizations.items()):
             program = self._program(organization)
-            memberships.refresh(self.connection, program, self.clock, "event", moves)
+            ids = [row[0] for row in self.connection.execute(TOUCHED, [program.organization_id]).fetchall()]
+            memberships.refresh(self.connection, program, ids, self.clock, "event", moves)
 
     def _program(self, organization: Organization) -> Program:
         return self.programs.of(self.connection, organization.organization_id, organization.time_zone)

@@ -31,8 +31,6 @@ COPY ledger (organization_id, source, event_id, type, occurred_at, customer_id, 
              amount, discount, lines) FROM STDIN (FORMAT binary)
 """
 LEDGER_TYPES = ["text", "text", "text", "text", "timestamptz", *["text"] * 5, "int8", "int8", "text"]
-# Lists and histories are read for the customers of `touched`.
-TOUCH = "INSERT INTO touched SELECT %s, unnest(string_to_array(%s, E'\\x1f'))"
 # Whether any of these sales or customers needs a second look.
 UNUSUAL = """
 WITH b AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS b (organization_id, sale_id, customer_id))
@@ -123,8 +121,6 @@ def _add(connection: Connection, program: Program, sums: Sums, clock: Clock, mov
     """Add to the customers of an organization what they bought, and bring their memberships to what holds then."""
     ids = sorted(sums)
     joined = parameters.texts(ids)
-    if program.static_slots or program.series:
-        connection.execute(TOUCH, [program.organization_id, joined])
     names = arrays.needed(program.columns)
     statement = READ.format(
         values=arrays.values(names),

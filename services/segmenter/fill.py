@@ -42,13 +42,8 @@ from shared.database.tables.segments import PLACES
 from shared.domain.criteria.columns import micros
 
 CHUNK = """
-WITH chunk AS (
-    SELECT organization_id, customer_id FROM customer
-    WHERE organization_id = %(organization_id)s AND customer_id > %(after)s ORDER BY customer_id LIMIT %(at_once)s
-), marked AS (
-    INSERT INTO touched SELECT organization_id, customer_id FROM chunk
-)
-SELECT max(customer_id), count(*) FROM chunk
+SELECT customer_id FROM customer
+WHERE organization_id = %(organization_id)s AND customer_id > %(after)s ORDER BY customer_id LIMIT %(at_once)s
 """
 CLEAR = """
 WITH chunk AS (
@@ -106,13 +101,12 @@ def by_customers(  # noqa: PLR0917 - of what, from where, how many
     """The next `at_once` customers after `after`. The last one's id, None at the end; how many; what moved."""
     moves = Moves()
     known = {"organization_id": program.organization_id, "after": after, "at_once": at_once}
-    last, number = connection.execute(CHUNK, known).fetchone() or (None, 0)
+    ids = [row[0] for row in connection.execute(CHUNK, known).fetchall()]
     # This segment alone, and the lists that it may look at.
     alone = tuple(each for each in program.segments if each.criteria is None or each == segment)
     only = Program(program.organization_id, program.time_zone, program.fingerprint, alone)
-    if last is not None:
-        memberships.refresh(connection, only, clock, "event", moves, is_locked=False)
-    return last, number, moves
+    memberships.refresh(connection, only, ids, clock, "event", moves, is_locked=False)
+    return (ids[-1] if ids else None), len(ids), moves
 
 
 def clear(connection: Connection, organization_id: str, slot: int, after: str, at_once: int) -> str | None:

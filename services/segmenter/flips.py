@@ -30,16 +30,12 @@ SELECT o.organization_id, o.time_zone FROM organization o
 CROSS JOIN LATERAL (SELECT due_at FROM flip WHERE flip.organization_id = o.organization_id ORDER BY due_at LIMIT 1) f
 WHERE f.due_at <= %s ORDER BY f.due_at
 """
+# By their places, which a lock holds: by key, PostgreSQL may look through all that are not due.
 TAKE = """
-WITH taken AS (
-    DELETE FROM flip WHERE organization_id = %(organization_id)s AND (due_at, customer_id) IN (
-        SELECT due_at, customer_id FROM flip WHERE organization_id = %(organization_id)s AND due_at <= %(now)s
-        ORDER BY due_at LIMIT %(at_once)s FOR UPDATE SKIP LOCKED)
-    RETURNING organization_id, customer_id, due_at, cause
-), marked AS (
-    INSERT INTO touched SELECT DISTINCT organization_id, customer_id FROM taken
-)
-SELECT cause, due_at FROM taken
+DELETE FROM flip WHERE organization_id = %(organization_id)s AND ctid = ANY(ARRAY(
+    SELECT ctid FROM flip WHERE organization_id = %(organization_id)s AND due_at <= %(now)s
+    ORDER BY due_at LIMIT %(at_once)s FOR UPDATE SKIP LOCKED))
+RETURNING customer_id, cause, due_at
 """
 
 
@@ -74,10 +70,11 @@ class Flips(Listener):
             taken = connection.execute(TAKE, known).fetchall()
             if taken:
                 program = programs.of(connection, organization_id, time_zone)
-                cause = "edit" if all(row[0] == "edit" for row in taken) else "time"
-                memberships.refresh(connection, program, self.clock, cause, moves, is_due=True, is_locked=False)
+                cause = "edit" if all(row[1] == "edit" for row in taken) else "time"
+                ids = sorted({row[0] for row in taken})
+                memberships.refresh(connection, program, ids, self.clock, cause, moves, is_due=True, is_locked=False)
                 memberships.finish(connection, moves, now)
-        self._measure([row[1] for row in taken if row[0] == "time"], moves)
+        self._measure([row[2] for row in taken if row[1] == "time"], moves)
         return len(taken)
 
     def _measure(self, due: list[datetime], moves: Moves) -> None:

@@ -1,7 +1,8 @@
-"""Fourth step: evaluate the segments over the customers that were touched, and write only what differs."""
+"""Fourth step: evaluate the segments over customers, and write only what differs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -60,8 +61,8 @@ ON CONFLICT (organization_id, segment_id, day) DO UPDATE SET
 """
 # Who of the customers at hand stands in a static list.
 LISTED = """
-SELECT s.segment_id, s.customer_id FROM touched t JOIN static_member s USING (organization_id, customer_id)
-WHERE t.organization_id = %s
+SELECT s.segment_id, s.customer_id FROM static_member s
+WHERE s.organization_id = %s AND s.customer_id = ANY(string_to_array(%s, E'\\x1f'))
 """
 
 Bits = npt.NDArray[np.bool_]
@@ -107,9 +108,10 @@ class Verdict:
         return parameters.bits([self.packed[row].tobytes() + self._stored[row][width:] for row in rows.tolist()])
 
 
-def refresh(
+def refresh(  # noqa: PLR0917 - of whom, when, why
     connection: Connection,
     program: Program,
+    ids: Sequence[str],
     clock: Clock,
     cause: str,
     moves: Moves,
@@ -117,15 +119,21 @@ def refresh(
     is_due: bool = False,
     is_locked: bool = True,
 ) -> None:
-    """Bring the memberships of the organization's customers in `touched` to what holds now.
+    """Bring the memberships of the organization's customers `ids` to what holds now.
 
     `is_due`: a flip that was due is done with; `is_locked`: the rows are this transaction's already. The clock is asked
     once they are: who waited for them must not judge by an older instant than who had them.
     """
-    if not program.segments:
+    if not program.segments or not ids:
         return
     customers = read(
-        connection, program.organization_id, program.columns, program.time_zone, program.width, lock=not is_locked
+        connection,
+        program.organization_id,
+        ids,
+        program.columns,
+        program.time_zone,
+        program.width,
+        lock=not is_locked,
     )
     if customers is None:
         return
@@ -221,7 +229,8 @@ def _read_lists(connection: Connection, program: Program, customers: Customers, 
     slots = program.static_slots
     desired[:, list(slots.values())] = False
     row_of = {customer_id: row for row, customer_id in enumerate(customers.ids)}
-    for segment_id, customer_id in connection.execute(LISTED, [program.organization_id]).fetchall():
+    joined = parameters.texts(customers.ids)
+    for segment_id, customer_id in connection.execute(LISTED, [program.organization_id, joined]).fetchall():
         if segment_id in slots and customer_id in row_of:
             desired[row_of[customer_id], slots[segment_id]] = True
 

@@ -56,9 +56,8 @@ def load(connection: psycopg.Connection[Any], criteria: list[Criteria], rows: li
     program = Program(
         "demo", ORGANIZATION_ZONE, "", tuple(Segment(str(n), n, each, "live", 1) for n, each in enumerate(criteria))
     )
-    with connection.transaction():
-        connection.execute("INSERT INTO touched SELECT organization_id, customer_id FROM customer")
-        customers = read(connection, "demo", program.columns, ORGANIZATION_ZONE, program.width, lock=False)
+    ids = [row[0] for row in connection.execute("SELECT customer_id FROM customer").fetchall()]
+    customers = read(connection, "demo", ids, program.columns, ORGANIZATION_ZONE, program.width, lock=False)
     assert customers is not None
     customers.columns.static = {"listed": np.array([row["listed"] for row in rows], np.bool_)}
     return customers.columns

@@ -182,9 +182,7 @@ def test_a_sale_leaves_its_window_at_that_very_instant(batches: Batches) -> None
     from services.segmenter.history import read  # noqa: PLC0415 - beside what it is about
 
     program = batches.programs.of(batches.connection, "demo", "UTC")
-    with batches.connection.transaction():
-        batches.connection.execute("INSERT INTO touched VALUES ('demo', 'c-1')")
-        found = read(batches.connection, program, ["c-1"], NOW)
+    found = read(batches.connection, program, ["c-1"], NOW)
     (series,) = program.series
     assert found[series].values.tolist() == [1_500]
     edge: datetime = at + 30 * DAY

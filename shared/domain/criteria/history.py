@@ -1,6 +1,7 @@
 """What a customer did, as entries of (instant, value): what windowed leaves, `bought` and `redeemed` add up.
 
-One definition for SQL and for the stream, which reads the same rows for the customers of its batch.
+Here in SQL, for previews, audiences and `verify`; the stream reads the sales of a batch's customers and counts in
+memory (`services/segmenter/history.py`, `receipts.py`), and a test holds the two equal.
 - spend: a sale's total less its refunds; of a product or category, its lines' totals less those of refunded lines.
 - units: the lines' quantities less the refunded ones, in millionths of a unit.
 - visits: 1 for each sale; of a product or category, for each sale with such a line, refunded or not.
