@@ -19,7 +19,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from services.segmenter import arrays, memberships, staging
-from services.segmenter.memberships import Moves
+from services.segmenter.moves import Moves
 from services.segmenter.program import Programs
 from shared.clock import utc_now
 from shared.database.engine import connect
@@ -114,7 +114,7 @@ def settle(connection: psycopg.Connection[Any]) -> None:
             moves = Moves()
             program = programs.of(connection, "demo", "UTC")
             memberships.refresh(connection, program, ids, utc_now, "backfill", moves, is_due=True, is_locked=False)
-            memberships.finish(connection, moves, utc_now())
+            moves.finish(connection, utc_now())
             connection.execute("TRUNCATE outbox, segment_change")
 
 

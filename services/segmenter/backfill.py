@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.segmenter import fill, memberships
+from services.segmenter import fill
 from services.segmenter.batch import ALONE, SHARE
 from services.segmenter.fill import Pages
 from services.segmenter.listener import Listener
-from services.segmenter.memberships import Moves
+from services.segmenter.moves import Moves
 from services.segmenter.program import Program, Programs, Segment
 from services.segmenter.staging import Connection
 from shared import metrics
@@ -113,7 +113,7 @@ class Backfill(Listener):
                 if _still(program, segment.segment_id, segment.version) is None:
                     return
                 moves = fill.by_pages(connection, program, segment, Pages(walk.first, walk.number), now)
-                memberships.finish(connection, moves, now)
+                moves.finish(connection, now)
             _measure(moves)
             yield walk.took(time.perf_counter() - started)
 
@@ -131,7 +131,7 @@ class Backfill(Listener):
                 if _still(program, segment.segment_id, segment.version) is None:
                     return
                 found, number, moves = fill.by_customers(connection, program, segment, last, AT_ONCE, self.clock)
-                memberships.finish(connection, moves, self.clock())
+                moves.finish(connection, self.clock())
             if found is None:
                 return
             last, done = found, done + number

@@ -15,7 +15,7 @@ import psycopg
 
 from services.segmenter import dead_letters, express, fold, identity, intake, ledger, memberships, profiles, redemptions
 from services.segmenter.intake import Intake, Letter, Organization, Record, Row
-from services.segmenter.memberships import Moves
+from services.segmenter.moves import Moves
 from services.segmenter.program import Program, Programs
 from services.segmenter.staging import Connection
 from shared.clock import Clock, utc_now
@@ -121,7 +121,7 @@ class Batches:
             if guard is not None:
                 guard(len(taken.records), len(taken.letters))
             dead_letters.store(self.connection, taken.letters)
-            memberships.finish(self.connection, outcome.moves, self.clock())
+            outcome.moves.finish(self.connection, self.clock())
             sales = redemptions.sales_of(taken.rows if others else [])
             outcome.over_limit = redemptions.settle(self.connection, sales, self.clock())
         if strays:
@@ -147,7 +147,7 @@ class Batches:
             self.connection.execute(STRAYS_SETTLED, columns)
             fold.recompute(self.connection)
             self._refresh(organizations, moves)
-            memberships.finish(self.connection, moves, self.clock())
+            moves.finish(self.connection, self.clock())
             redemptions.settle(self.connection, strays, self.clock())
 
     def _settle_customers(self, types: set[str], organizations: dict[str, Organization], moves: Moves) -> None:

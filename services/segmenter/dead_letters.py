@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.segmenter.intake import Letter
-from services.segmenter.memberships import OUTBOX_CHANNEL
+from services.segmenter.moves import OUTBOX_CHANNEL
 from services.segmenter.staging import Connection
 
 # Once for each record: a batch that is repeated after a crash finds its letters there.

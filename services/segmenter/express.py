@@ -18,7 +18,8 @@ from psycopg import sql
 
 from services.segmenter import arrays, parameters
 from services.segmenter.intake import Row
-from services.segmenter.memberships import Moves, Verdict, evaluate, schedule
+from services.segmenter.memberships import Verdict, evaluate, schedule
+from services.segmenter.moves import Moves
 from services.segmenter.program import Program
 from services.segmenter.staging import Connection, copy
 from shared.clock import Clock

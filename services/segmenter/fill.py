@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.segmenter import memberships
-from services.segmenter.memberships import Moves
+from services.segmenter.moves import Moves
 from services.segmenter.program import Program, Segment
 from services.segmenter.staging import Connection
 from shared.clock import Clock

@@ -11,7 +11,7 @@ from datetime import datetime
 from services.segmenter import memberships
 from services.segmenter.batch import SHARE
 from services.segmenter.listener import LONGEST_WAIT, Listener
-from services.segmenter.memberships import Moves
+from services.segmenter.moves import Moves
 from services.segmenter.program import Programs
 from services.segmenter.staging import Connection
 from shared import metrics
@@ -73,7 +73,7 @@ class Flips(Listener):
                 cause = "edit" if all(row[1] == "edit" for row in taken) else "time"
                 ids = sorted({row[0] for row in taken})
                 memberships.refresh(connection, program, ids, self.clock, cause, moves, is_due=True, is_locked=False)
-                memberships.finish(connection, moves, now)
+                moves.finish(connection, now)
         self._measure([row[2] for row in taken if row[1] == "time"], moves)
         return len(taken)
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count
 
 import numpy as np
 import numpy.typing as npt
 
 from services.segmenter import history, parameters
 from services.segmenter.arrays import Bytes, Customers, read, to_postgres
+from services.segmenter.moves import Bits, Moves, publish
 from services.segmenter.program import Program
-from services.segmenter.staging import Connection, copy
+from services.segmenter.staging import Connection
 from shared.clock import Clock
-from shared.database.recheck import FLIPS_CHANNEL
-from shared.database.tables.segments import PLACES
 from shared.domain.criteria import NEVER
 from shared.domain.criteria.columns import micros
 from shared.domain.criteria.tree import Answers, earliest_flip
-
-OUTBOX_CHANNEL = "regulars_outbox"
-LISTENED = 600_000_000  # a flip due within ten minutes is told to the timer at once (microseconds)
 
 MOVE = """
 UPDATE customer c SET memberships = m.memberships, scheduled_at = nullif(m.scheduled_at, 'infinity')
@@ -33,61 +27,13 @@ SCHEDULE = """
 INSERT INTO flip (organization_id, customer_id, due_at)
 SELECT %s, * FROM unnest(string_to_array(%s, E'\\x1f'), %s::timestamptz[]) ON CONFLICT DO NOTHING
 """
-# Drawn when the customers are locked or held to their versions: a customer's later change has the larger number.
-BATCH = "INSERT INTO outbox (organization_id) VALUES (%s) RETURNING batch_id"
-COPY_CHANGES = """
-COPY segment_change (organization_id, change_id, customer_id, at, cause, entered, "left") FROM STDIN (FORMAT binary)
-"""
-# The lists of segments come in PostgreSQL's binary form already.
-CHANGE_TYPES = ["text", "int8", "text", "timestamptz", "text", "bytea", "bytea"]
-# Locks the counters in the order of their ids, so that two lanes never wait in a ring; last, so that they wait little.
-# The day is the organization's.
-COUNT = """
-WITH delta AS (
-    SELECT * FROM unnest(%(segment_ids)s::text[], %(entered)s::bigint[], %(left)s::bigint[])
-    AS d (segment_id, came, went)
-), locked AS (
-    SELECT s.segment_id, came, went FROM segment s JOIN delta USING (segment_id)
-    WHERE s.organization_id = %(organization_id)s ORDER BY s.segment_id FOR NO KEY UPDATE OF s
-), counted AS (
-    UPDATE segment s SET member_count = s.member_count + came - went FROM locked
-    WHERE s.organization_id = %(organization_id)s AND s.segment_id = locked.segment_id
-)
-INSERT INTO segment_day AS d (organization_id, segment_id, day, entered, "left")
-SELECT %(organization_id)s, segment_id, (%(now)s::timestamptz AT TIME ZONE o.time_zone)::date, came, went
-FROM locked, organization o WHERE o.organization_id = %(organization_id)s
-ON CONFLICT (organization_id, segment_id, day) DO UPDATE SET
-    entered = d.entered + excluded.entered, "left" = d."left" + excluded."left"
-"""
 # Who of the customers at hand stands in a static list.
 LISTED = """
 SELECT s.segment_id, s.customer_id FROM static_member s
 WHERE s.organization_id = %s AND s.customer_id = ANY(string_to_array(%s, E'\\x1f'))
 """
 
-Bits = npt.NDArray[np.bool_]
 Instants = npt.NDArray[np.int64]
-
-
-@dataclass
-class Moves:
-    """What a refresh changed. `counts` is (entered, left) by (organization, segment)."""
-
-    entered: int = 0
-    left: int = 0
-    counts: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    sooner: int = NEVER
-
-    def add(self, program: Program, change: Bits, after: Bits) -> None:
-        """Count changed memberships, by slot."""
-        for slot in np.flatnonzero(change.any(axis=0)).tolist():
-            entered = int((change[:, slot] & after[:, slot]).sum())
-            left = int(change[:, slot].sum()) - entered
-            self.entered += entered
-            self.left += left
-            key = (program.organization_id, program.segment_ids[slot])
-            known = self.counts.get(key, (0, 0))
-            self.counts[key] = (known[0] + entered, known[1] + left)
 
 
 class Verdict:
@@ -177,7 +123,7 @@ def evaluate(  # noqa: PLR0917 - who, when, why
     differs = np.flatnonzero((desired != current).any(axis=1))
     if differs.size:
         change, after = desired[differs] != current[differs], desired[differs]
-        _publish(connection, program, [customers.ids[row] for row in differs.tolist()], change, after, now, cause)
+        publish(connection, program, [customers.ids[row] for row in differs.tolist()], change, after, now, cause)
         moves.add(program, change, after)
     return verdict
 
@@ -194,21 +140,6 @@ def schedule(connection: Connection, program: Program, customers: Customers, ver
         connection.execute(SCHEDULE, [program.organization_id, who, due])
 
 
-def finish(connection: Connection, moves: Moves, now: datetime) -> None:
-    """Keep the counters and wake whoever waits; the last statements of a transaction."""
-    by_organization: dict[str, list[tuple[str, int, int]]] = {}
-    for (organization_id, segment_id), (entered, left) in moves.counts.items():
-        by_organization.setdefault(organization_id, []).append((segment_id, entered, left))
-    for organization_id, counts in sorted(by_organization.items()):
-        columns = [list(column) for column in zip(*counts, strict=True)]
-        known = dict(zip(("segment_ids", "entered", "left"), columns, strict=True))
-        connection.execute(COUNT, known | {"organization_id": organization_id, "now": now})
-    if moves.entered or moves.left:
-        connection.execute("SELECT pg_notify(%s, '')", [OUTBOX_CHANNEL])
-    if moves.sooner < micros(now) + LISTENED:
-        connection.execute("SELECT pg_notify(%s, '')", [FLIPS_CHANNEL])
-
-
 def depart(connection: Connection, program: Program, customer_ids: list[str], now: datetime, moves: Moves) -> None:
     """Remove the rows of customers who were merged into others or erased; they leave all their segments."""
     gone = connection.execute(
@@ -220,7 +151,7 @@ def depart(connection: Connection, program: Program, customer_ids: list[str], no
     stored = b"".join(bits[: program.width].ljust(program.width, b"\0") for _, bits in gone)
     packed = np.frombuffer(stored, np.uint8).reshape(len(gone), program.width)
     left = np.unpackbits(packed, axis=1, bitorder="little").astype(np.bool_) & program.mask
-    _publish(connection, program, [row[0] for row in gone], left, np.zeros_like(left), now, "event")
+    publish(connection, program, [row[0] for row in gone], left, np.zeros_like(left), now, "event")
     moves.add(program, left, np.zeros_like(left))
 
 
@@ -233,37 +164,3 @@ def _read_lists(connection: Connection, program: Program, customers: Customers, 
     for segment_id, customer_id in connection.execute(LISTED, [program.organization_id, joined]).fetchall():
         if segment_id in slots and customer_id in row_of:
             desired[row_of[customer_id], slots[segment_id]] = True
-
-
-def _publish(  # noqa: PLR0917 - what changed, from what to what, when and why
-    connection: Connection, program: Program, ids: list[str], change: Bits, desired: Bits, now: datetime, cause: str
-) -> None:
-    """A batch of changes, one for each customer and cause."""
-    filling = np.zeros(change.shape[1], np.bool_)
-    parts: list[tuple[str, Bits]] = []
-    for why in set(program.causes.values()):
-        mine = np.zeros_like(filling)
-        mine[[slot for slot, name in program.causes.items() if name == why]] = True
-        filling |= mine
-        parts.append((why, change & mine))
-    parts.append((cause, change & ~filling))
-    (batch_id,) = connection.execute(BATCH, [program.organization_id]).fetchone() or (0,)
-    numbers = count(batch_id << PLACES)
-    for why, moved in parts:
-        who = np.flatnonzero(moved.any(axis=1))
-        if who.size:
-            entered = np.packbits(moved[who] & desired[who], axis=1, bitorder="little")
-            left = np.packbits(moved[who] & ~desired[who], axis=1, bitorder="little")
-            rows = [
-                (
-                    program.organization_id,
-                    next(numbers),
-                    ids[row],
-                    now,
-                    why,
-                    program.names(entered[n].tobytes()),
-                    program.names(left[n].tobytes()),
-                )
-                for n, row in enumerate(who.tolist())
-            ]
-            copy(connection, COPY_CHANGES, CHANGE_TYPES, rows)

@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 
 from services.segmenter.changes import Change, tell
 from services.segmenter.listener import Listener
-from services.segmenter.memberships import OUTBOX_CHANNEL
+from services.segmenter.moves import OUTBOX_CHANNEL
 from services.segmenter.staging import Connection
 from shared.database.tables.segments import PLACES
 from shared.kafka import LARGEST_LETTER, Topic, discard, producer
