@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from shared.domain.reasons import Reason
 from shared.errors import InvalidError
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+_DEPTH = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
@@ -23,6 +27,9 @@ def split_batch(raw: bytes, content_type: str) -> list[bytes]:
         try:
             events = [bytes(element) for element in _ARRAY.decode(raw)]
         except (msgspec.MsgspecError, RecursionError) as error:
+            events = _by_marks(raw.strip())
+            if events:
+                return events
             raise InvalidError(
                 f"must be a JSON array of events: {error}. One event a line (application/x-ndjson) keeps "
                 "the good ones apart from the bad",
@@ -33,3 +40,20 @@ def split_batch(raw: bytes, content_type: str) -> list[bytes]:
     if not events:
         raise InvalidError("must hold at least one event", code=Reason.INVALID_JSON)
     return events
+
+
+def _by_marks(raw: bytes) -> list[bytes]:
+    """Part an array by its strings, brackets and commas alone; empty where they do not fit.
+
+    For arrays that no decoder takes because of what one element holds: `NaN`, half a surrogate, endless nesting.
+    """
+    elements, start, depth = [], 1, 0
+    for mark in _MARKS.finditer(raw):
+        at, character = mark.start(), mark[0]
+        depth += _DEPTH.get(character, 0)
+        if (depth == 1 and character == b",") or depth == 0:
+            elements.append(raw[start:at].strip())
+            start = at + 1
+        if depth == 0:
+            break
+    return elements if depth == 0 and start == len(raw) and all(elements) else []

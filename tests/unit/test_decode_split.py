@@ -18,6 +18,21 @@ def test_an_array_keeps_the_bytes_of_each_element():
     assert split_batch(body, JSON) == [b'{"total": 5.0}', b'{"id": "\xff"}', b"7", b'"x"']
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"id": }',
+        b'{"total": NaN}',
+        b'{"id": "\\ud800"}',
+        b'{"id": "a, ]\\"\xff", "x": }',
+        b'{"total": ' + b"9" * 5000 + b"}",
+        b"[" * 9_000 + b"]" * 9_000,
+    ],
+)
+def test_an_element_that_no_decoder_takes_spoils_none_of_its_neighbours(bad):
+    assert split_batch(b'[{"id": "[1,"}, ' + bad + b' , {"id": 2}]', JSON) == [b'{"id": "[1,"}', bad, b'{"id": 2}']
+
+
 def test_lines_are_events_and_blank_ones_are_not():
     assert split_batch(b'{"id": 1}\r\n\n  \nrubbish\n{"id": 2}', NDJSON) == [b'{"id": 1}', b"rubbish", b'{"id": 2}']
 
@@ -33,7 +48,9 @@ def test_without_a_content_type_the_body_tells_for_itself():
         (b" \n", JSON),
         (b"\n\n", NDJSON),
         (b"[]", JSON),
-        (b'[{"id": 1}, {"id": }]', JSON),
+        (b'[{"id": 1}, {"id": 2}', JSON),
+        (b'[{"id": 1}, , {"id": 2}]', JSON),
+        (b'[{"id": 1}] {"id": 2}', JSON),
         (b"[" * 90_000, JSON),
     ],
 )
