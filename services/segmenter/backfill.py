@@ -16,7 +16,8 @@ from services.segmenter import fill
 from services.segmenter.batch import ALONE, SHARE
 from services.segmenter.fill import Pages
 from services.segmenter.listener import Listener
-from services.segmenter.moves import Moves
+from services.segmenter.moves import OUTBOX_CHANNEL, Moves
+from services.segmenter.pair import Pair
 from services.segmenter.program import Program, Programs, Segment
 from services.segmenter.staging import Connection
 from shared import metrics
@@ -27,8 +28,8 @@ from shared.logging import logger
 from shared.settings import SegmenterSettings
 
 log = logger(__name__)
-FIRST_PAGES = 200
-LONGEST = 0.15  # seconds that a part should take: events wait for it
+FIRST_PAGES = 2_000
+LONGEST = 0.12  # seconds that a part should take: events wait for it
 AT_ONCE = 5_000  # customers, where memory is asked
 OPEN = """
 SELECT s.organization_id, o.time_zone, s.segment_id, s.state, s.slot, s.version
@@ -64,6 +65,10 @@ class Backfill(Listener):
     def __init__(self, settings: SegmenterSettings, clock: Clock = utc_now) -> None:
         super().__init__(settings)
         self.clock = clock
+        self.pair = Pair(settings)
+
+    def end(self) -> None:
+        self.pair.end()
 
     def work(self, connection: Connection) -> float:
         for organization_id, time_zone, segment_id, state, slot, version in connection.execute(OPEN).fetchall():
@@ -94,6 +99,7 @@ class Backfill(Listener):
             if self.ending.is_set() or connection.execute(PROGRESS, at_present).rowcount == 0:
                 return  # deleted or edited meanwhile: the next round sees to it
         connection.execute(LIVE, [organization_id, segment_id, version])
+        connection.execute("SELECT pg_notify(%s, '')", [OUTBOX_CHANNEL])  # the relay waited
         log.info("segment.filled", organization=organization_id, segment=segment_id)
 
     def _by_pages(
@@ -112,8 +118,7 @@ class Backfill(Listener):
                 program = programs.of(connection, *whose)
                 if _still(program, segment.segment_id, segment.version) is None:
                     return
-                moves = fill.by_pages(connection, program, segment, Pages(walk.first, walk.number), now)
-                moves.finish(connection, now)
+                moves = self.pair.fill(connection, program, segment, walk.pages(), now)
             _measure(moves)
             yield walk.took(time.perf_counter() - started)
 
@@ -160,6 +165,9 @@ class Walk:
     total: int = 1
     first: int = 0
     number: int = FIRST_PAGES
+
+    def pages(self) -> Pages:
+        return Pages(self.first, min(self.number, self.total - self.first))
 
     def took(self, seconds: float) -> float:
         """Go on after a part that took so long; gives the share that is done."""

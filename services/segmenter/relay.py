@@ -36,7 +36,14 @@ WITH RECURSIVE o AS (
 )
 SELECT organization_id FROM o WHERE organization_id IS NOT NULL
 """
-BATCHES = "SELECT batch_id FROM outbox WHERE organization_id = %s ORDER BY batch_id LIMIT %s"
+# None for a few seconds while a segment is filled: a fill's changes are many, and to be filled is what people wait for.
+# Later changes wait behind them, because a customer's stay in order.
+BATCHES = """
+SELECT batch_id FROM outbox WHERE organization_id = %(organization_id)s AND NOT EXISTS (
+    SELECT FROM segment WHERE organization_id = %(organization_id)s AND state = 'filling'
+    AND updated_at > now() - make_interval(secs => %(patience)s))
+ORDER BY batch_id LIMIT %(at_once)s
+"""
 # One batch by its range of the key.
 CHANGES = f"""
 SELECT change_id, customer_id, at, cause, entered::text, "left"::text FROM segment_change
@@ -59,6 +66,7 @@ WHERE (organization_id, topic, partition, "offset")
 AT_ONCE = 5_000  # changes
 BATCHES_AT_ONCE = 64
 MANY = 2_000  # changes: more are there by now
+FILL_PATIENCE = 10.0  # seconds from when a segment was made or edited
 GATHER = 0.02  # seconds: what changes close together goes together
 PATIENCE = 30.0  # seconds
 LETTERS_AT_ONCE = 50  # of up to 2 MB each
@@ -134,7 +142,8 @@ class Relay(Listener):
         return max((self._publish_changes_of(connection, organization_id) for organization_id in found), default=0)
 
     def _publish_changes_of(self, connection: Connection, organization_id: str) -> int:
-        batches = [row[0] for row in connection.execute(BATCHES, [organization_id, BATCHES_AT_ONCE]).fetchall()]
+        known = {"organization_id": organization_id, "patience": FILL_PATIENCE, "at_once": BATCHES_AT_ONCE}
+        batches = [row[0] for row in connection.execute(BATCHES, known).fetchall()]
         if not batches:
             return 0
         segments = dict(connection.execute(SEGMENTS, [organization_id]).fetchall())

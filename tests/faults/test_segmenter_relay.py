@@ -16,7 +16,7 @@ from kafka.errors import KafkaError
 from services.segmenter import arrays, staging
 from services.segmenter.backfill import Backfill
 from services.segmenter.batch import Batches, process_or_split
-from services.segmenter.relay import Relay
+from services.segmenter.relay import FILL_PATIENCE, Relay
 from shared.database.engine import connect
 from shared.kafka import Topic
 from shared.settings import SegmenterSettings
@@ -88,6 +88,19 @@ def test_a_relay_that_dies_before_it_notes_what_it_told_makes_no_second_event(
     assert replayed(chosen) == {("spenders", "c-1"), ("new", "c-1"), ("silent", "c-1")}
     history = batches.connection.execute("SELECT count(*), count(DISTINCT change_id) FROM segment_change").fetchone()
     assert history == (1, 1)
+
+
+def test_changes_wait_a_few_seconds_for_a_fill_and_then_go_as_usual(
+    chosen: SegmenterSettings, batches: Batches, relay: Relay
+) -> None:
+    count(batches, sale(1, "c-1", 50_000))
+    connection = batches.connection
+    fill = "UPDATE segment SET state = 'filling', updated_at = now() - make_interval(secs => %s) WHERE slot = 0"
+    for seconds, published in ((0, False), (FILL_PATIENCE + 1, True)):
+        connection.execute(fill, [seconds])
+        relay.work(connection)
+        assert connection.execute("SELECT count(*) = 0 FROM outbox").fetchone() == (published,)
+    assert replayed(chosen) == {("spenders", "c-1"), ("new", "c-1"), ("silent", "c-1")}
 
 
 def test_while_kafka_does_not_take_them_changes_stay_and_keep_their_order(
