@@ -7,27 +7,30 @@ two publishes it again under the same source and id, which counts once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Engine, text
 
 from services.ingest.background import Background
 from services.ingest.publisher import Publisher, Record
 from shared.domain.events import decode, kafka_key, topic_of
 
-MOST: Final = 8  # batches; more at once would keep quotes waiting
+MOST: Final = 16  # batches; more at once would keep quotes waiting
+GATHER_SECONDS: Final = 0.02  # a round costs more than what it publishes
 ORGANIZATIONS = text("SELECT organization_id FROM organization ORDER BY organization_id")
-# Batches that no other process is publishing.
+# Batches that no other process is publishing. Uses are looked up one by one: the planner, which cannot know how few
+# they are, would rather read the whole table.
 UNPUBLISHED = text("""
 WITH batch AS MATERIALIZED (
     SELECT organization_id, batch_id, codes, sales FROM redemption_outbox
     WHERE organization_id = ANY(:ids) ORDER BY organization_id, batch_id LIMIT :most FOR UPDATE SKIP LOCKED
 )
-SELECT organization_id, b.batch_id, code, sale_id, u.customer_id, u.store_id, u.terminal_id, u.discount, u.redeemed_at
-FROM batch b CROSS JOIN LATERAL unnest(b.codes, b.sales) AS t (code, sale_id)
-JOIN coupon_use u USING (organization_id, code, sale_id)
+SELECT b.organization_id, b.batch_id, t.code, t.sale_id, u.customer_id, u.store_id, u.terminal_id, u.discount,
+       u.redeemed_at
+FROM batch b CROSS JOIN LATERAL unnest(b.codes, b.sales) AS t (code, sale_id) CROSS JOIN LATERAL (
+    SELECT * FROM coupon_use u
+    WHERE u.organization_id = b.organization_id AND u.code = t.code AND u.sale_id = t.sale_id OFFSET 0) u
 """)
 PUBLISHED = text("""
 DELETE FROM redemption_outbox o
@@ -56,37 +59,28 @@ class Redeemed:
         """Something was committed."""
         self._background.wake()
 
-    async def publish_all(self) -> int:
-        """How many were published. Raises TransientError, and what AWAY holds."""
-        published = 0
-        while count := await self._publish_some():
-            published += count
-        return published
+    async def publish_all(self) -> None:
+        """Until nothing is left. Raises TransientError, and what AWAY holds."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(GATHER_SECONDS)
+        while await asyncio.to_thread(self._publish_some, loop):
+            continue
 
-    async def _publish_some(self) -> int:
-        """In one transaction, so that several processes publish each a part; where it fails all is as before."""
-        connection = await asyncio.to_thread(self._engine.connect)
-        try:
-            rows, events = await asyncio.to_thread(_unpublished, connection)
-            if rows:
-                await self._publisher.publish(events)
-                await asyncio.to_thread(_note, connection, rows)
-            return len(rows)
-        finally:
-            await asyncio.to_thread(connection.close)
-
-
-def _unpublished(connection: Connection) -> tuple[Sequence[Row[Any]], list[Record]]:
-    ids = list(connection.execute(ORGANIZATIONS).scalars())
-    rows = connection.execute(UNPUBLISHED, {"ids": ids, "most": MOST}).all()
-    return rows, [event_of(row) for row in rows]
-
-
-def _note(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    batches = sorted({(row.organization_id, row.batch_id) for row in rows})
-    given = {"organizations": [batch[0] for batch in batches], "batches": [batch[1] for batch in batches]}
-    connection.execute(PUBLISHED, given)
-    connection.commit()
+    def _publish_some(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """In a thread and one transaction, so that several processes publish each a part; where it fails, all is as
+        before. Returns whether more may be left.
+        """
+        with self._engine.begin() as connection:
+            ids = list(connection.execute(ORGANIZATIONS).scalars())
+            rows = connection.execute(UNPUBLISHED, {"ids": ids, "most": MOST}).all()
+            if not rows:
+                return False
+            publishing = self._publisher.publish([event_of(row) for row in rows])
+            asyncio.run_coroutine_threadsafe(publishing, loop).result()
+            batches = sorted({(row.organization_id, row.batch_id) for row in rows})
+            given = {"organizations": [batch[0] for batch in batches], "batches": [batch[1] for batch in batches]}
+            connection.execute(PUBLISHED, given)
+        return len(batches) == MOST
 
 
 def event_of(row: Any) -> Record:
