@@ -10,13 +10,14 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -92,8 +93,8 @@ class Surroundings:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
+        headers = dict(reversed(scope["headers"]))  # of several of a name the first counts
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _SOUND_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
@@ -103,28 +104,29 @@ class Surroundings:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, self._limited(self._most(scope["path"]), headers, receive), send_noting)
-            except Exception:
-                log.exception("request.failed", route=_template(scope), method=scope["method"])
-                if status:
-                    raise  # half an answer is out: the server cuts the connection
-                await problems.unexpected(request_id).response()(scope, receive, send_noting)
-            finally:
-                route, method = _template(scope), scope["method"] if scope["method"] in _METHODS else "OTHER"
-                metrics.http_requests.labels(route, method, str(status or 500)).inc()
-                metrics.http_seconds.labels(route, method).observe(time.perf_counter() - started)
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # until the request's task ends
+        try:
+            await self._app(scope, self._limited(self._most(scope["path"]), headers, receive), send_noting)
+        except Exception:
+            log.exception("request.failed", route=_template(scope), method=scope["method"])
+            if status:
+                raise  # half an answer is out: the server cuts the connection
+            await problems.unexpected(request_id).response()(scope, receive, send_noting)
+        finally:
+            route, method = _template(scope), scope["method"] if scope["method"] in _METHODS else "OTHER"
+            requests, seconds = _counters(route, method, str(status or 500))
+            requests.inc()
+            seconds.observe(time.perf_counter() - started)
 
     def _most(self, path: str) -> int:
         return next((most for start, most in self._larger.items() if path.startswith(start)), self._largest_body)
 
-    def _limited(self, most: int, headers: Headers, receive: Receive) -> Receive:
+    def _limited(self, most: int, headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
         """`receive`, but refusing a body as soon as it is known to be too large: announced, or while it streams in."""
-        announced = headers.get("content-length", "0")
+        announced = headers.get(b"content-length", b"0")
         taken = 0
 
         async def receive_limited() -> Message:
@@ -144,6 +146,12 @@ class Surroundings:
 def _too_large(most: int) -> HTTPException:
     # This kind, because FastAPI lets no other through while it reads a body.
     return HTTPException(413, f"The body must be at most {most:,} bytes. Send it in parts.")
+
+
+@lru_cache(1_000)
+def _counters(route: str, method: str, status: str) -> tuple[Counter, Histogram]:
+    """Found once: to look for its labels costs more than to count."""
+    return metrics.http_requests.labels(route, method, status), metrics.http_seconds.labels(route, method)
 
 
 def _template(scope: Scope) -> str:

@@ -39,6 +39,7 @@ class Till:
 
     client: httpx.Client
     token: str
+    scheme: str = "Bearer"
 
     def quote(self, code: str, sale_id: str = "S-1", total: int = 10_000, **basket: Any) -> httpx.Response:
         return self._post(f"/v1/coupons/{code}/quote", {"sale_id": sale_id, "total": total} | basket)
@@ -56,7 +57,7 @@ class Till:
         return self.client.post(path, json=body, headers=self._headers())
 
     def _headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.token}"}
+        return {"authorization": f"{self.scheme} {self.token}"}
 
 
 def codes(answer: httpx.Response) -> list[str]:

@@ -18,6 +18,7 @@ from services.ingest.resend_webhook import check_secret
 from services.ingest.routes import coupons, events, front, preferences, tracking, unsubscribe, verification, webhooks
 from services.ingest.till.booking import book, quote
 from services.ingest.till.desk import Desk
+from services.ingest.till.express import Express
 from services.ingest.till.redeemed import Redeemed
 from shared import web
 from shared.clock import Clock, utc_now
@@ -69,6 +70,7 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
 
     app = FastAPI(title="Regulars ingest", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
     app.state.parts = parts
+    app.add_middleware(Express, parts=parts)
     web.install(app, parts.publisher.why_not_ready, settings.max_body_bytes)
     for module in (events, coupons, webhooks, tracking, unsubscribe, preferences, verification, front):
         app.include_router(module.router)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -24,6 +24,7 @@ from shared.keys import Key, Keyring
 from shared.problems import unauthorized
 from shared.settings import IngestSettings
 
+PUBLISHERS: Final = frozenset({"terminal", "owner"})
 bearer = HTTPBearer(
     auto_error=False, description="A terminal's key, as `regulars keys create` or the console shows it once."
 )
@@ -60,6 +61,6 @@ async def terminal_key(request: Request, given: Annotated[HTTPAuthorizationCrede
     key = keyring.known(token) or await asyncio.to_thread(keyring.authenticate, token)
     if key is None:
         raise unauthorized("This key does not exist or was revoked. Make another with `regulars keys create`.")
-    if key.role not in ("terminal", "owner"):
+    if key.role not in PUBLISHERS:
         raise ForbiddenError(f"A key of role {key.role} publishes nothing. Use one of role terminal or owner.")
     return key

@@ -78,7 +78,7 @@ def _read(raw: bytes, now: datetime, fast: msgspec.json.Decoder[Any], kinds: tup
 
 def _by_fast_path(raw: bytes, fast: msgspec.json.Decoder[Any]) -> Event | None:
     """Read what msgspec can judge; None leaves the event to the authority."""
-    if not _is_plain(raw):
+    if not is_plain(raw):
         return None
     try:
         event: Event = fast.decode(raw)
@@ -87,7 +87,7 @@ def _by_fast_path(raw: bytes, fast: msgspec.json.Decoder[Any]) -> Event | None:
     return event
 
 
-def _is_plain(raw: bytes) -> bool:
+def is_plain(raw: bytes) -> bool:
     """Tell whether msgspec may judge alone: no control characters, and UTF-8 also in what it skips unread."""
     if (b"\\" in raw and _ESCAPED_CONTROL.search(raw)) or b"\x7f" in raw:
         return False

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text, update
 
+from services.ingest.routes.coupons import Hold, Quote, Redemption
 from services.ingest.till.asked import id_of
 from shared.database.tables import coupon, coupon_code, coupon_grant, coupon_use, customer, segment
 from shared.kafka import Topic
@@ -267,3 +268,42 @@ def is_waiting(ingest: Service) -> bool:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         return bool(connection.execute(text(waiting)).scalar_one())
+
+
+def test_the_express_way_answers_as_the_routes_do(ingest: Service) -> None:
+    express = answers(ingest, "Bearer", "EXPRESS")
+    assert answers(ingest, "bearer", "ROUTES") == express  # only the routes know the scheme in small letters
+    assert [status for status, _ in express] == [200, 200, 201, 409, 200, 409, 204, 404, 422]
+    quoted, refused, held, _, committed, *_ = [body for _, body in express]
+    assert Quote.model_validate(quoted).discount == Redemption.model_validate(committed | {"id": "1"}).discount == 500
+    assert Quote.model_validate(refused).reasons
+    assert [line.discount for line in Hold.model_validate(held | {"id": "1"}).lines] == [300, 200]
+
+
+def answers(ingest: Service, scheme: str, code: str) -> list[tuple[int, Any]]:
+    """Statuses and bodies, without what tells of code and hold."""
+    add_coupon(ingest.engine, code, limit_total=2)
+    till = Till(ingest.client, ingest.token, scheme)
+    till.quote(code)  # so that the key is known
+    quoted, refused = till.quote(code, lines=LINES), till.quote("NOSUCH")
+    held, other = till.hold(code, lines=LINES), till.hold(code, "S-2").json()["id"]
+    hold = held.json()["id"]
+    given = [
+        quoted,
+        refused,
+        held,
+        till.hold(code, "S-3"),
+        till.commit(hold),
+        till.release(hold),
+        till.release(other),
+        till.commit("nonsense"),
+        till.hold(code, ""),
+    ]
+    found = [(answer.status_code, answer.json() if answer.content else {}) for answer in given]
+    return [
+        (
+            status,
+            {name: value for name, value in body.items() if name != "id"} | ({"code": "C"} if "code" in body else {}),
+        )
+        for status, body in found
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.coupons import Basket, Refused
+from shared.domain.coupons.codes import MOST_TYPED, normalise
 
 Place = tuple[str, str, str]
 """organization_id, code, sale_id: what a use of a coupon is known by."""
@@ -82,6 +83,11 @@ def hold_at(organization_id: str, given: str) -> Place | None:
             return organization, code, sale_id
         case _:
             return None
+
+
+def code_of(typed: str) -> str:
+    """A code as the till sent it, as it is looked up."""
+    return normalise(typed.replace("\0", ""))[:MOST_TYPED]
 
 
 def _is_printable(text: str) -> bool:
