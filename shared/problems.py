@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from shared.database.away import AWAY
+from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
 from shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, RegularsError, TransientError
 from shared.logging import logger
 
@@ -25,6 +26,13 @@ _STATUS: dict[type[RegularsError], int] = {
     TransientError: 503,
 }
 _PLACES = ("body", "query", "path", "header", "cookie")
+# What pydantic says in the language of its types.
+_SAID = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here: take it out",
+    "dict_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
 log = logger(__name__)
 
 
@@ -161,7 +169,10 @@ async def _by_framework(request: Request, error: Exception) -> JSONResponse:
 def _said(error: Mapping[str, Any]) -> FieldError:
     if error["type"] == "json_invalid":  # its place is a position in the text
         return {"field": "", "message": f"must be JSON: {error['ctx']['error']}"}
-    return {"field": _path(error["loc"]), "message": error["msg"].removeprefix("Value error, ")}
+    said = _SAID.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] in {PRINTABLE, PRINTABLE_LINES}:
+        said = "must not hold control characters: take them out"
+    return {"field": _path(error["loc"]), "message": said}
 
 
 def _path(location: Sequence[int | str]) -> str:

@@ -110,6 +110,7 @@ GONE = {"field": "segment", "op": "in", "value": "nowhere"}
 def test_what_is_wrong_is_named(api: Api) -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"name": "", "criteria": OFTEN}, "name"),
+        ({"name": "a\0", "criteria": OFTEN}, "name"),
         ({"name": "X", "criteria": OFTEN, "color": "red"}, "color"),
         ({"name": "X", "criteria": OFTEN, "colour": "#000000"}, "colour"),
         ({"name": "X"}, "criteria"),
@@ -122,8 +123,9 @@ def test_what_is_wrong_is_named(api: Api) -> None:
         answer = api("POST", "/segments", body)
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
     assert api("POST", "/segments", {"name": "At-Risk", "criteria": OFTEN}).status_code == 409
-    tagged = {"field": "tags", "op": "has_any", "value": ["a\0"]}
-    assert api("POST", "/segments", {"name": "X", "criteria": tagged}).status_code == 422
+    tagged = {"all": [{"field": "tags", "op": "has_any", "value": ["a\0"]}]}
+    answer = api("POST", "/segments", {"name": "X", "criteria": tagged})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "criteria.all[0].value")
     half = b'{"name": "X", "criteria": {"field": "tags", "op": "has_any", "value": ["\\ud800"]}}'
     token = {"authorization": f"Bearer {api.keys['demo', 'owner']}", "content-type": "application/json"}
     assert api.client.post("/v1/segments", content=half, headers=token).status_code == 422

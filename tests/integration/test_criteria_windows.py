@@ -206,6 +206,8 @@ def test_a_sale_leaves_its_window_at_that_very_instant(batches: Batches) -> None
         ({"field": "bought", "op": "has_any"}, "criteria", "exactly one of"),
         ({"field": "bought", "op": "has_all", "store_ids": ["a"]}, "criteria.op", "has_any, has_none"),
         ({"field": "redeemed", "op": "has_any", "coupon_codes": []}, "criteria.coupon_codes", "list of 1"),
+        ({"field": "tags", "op": "has_any", "value": ["a", "b\0"]}, "criteria.value", "control characters"),
+        ({"field": "bought", "op": "has_any", "store_ids": ["\ud800"]}, "criteria.store_ids", "half a surrogate"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_leaf_is_said_where_it_is(leaf: dict[str, Any], path: str, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from sqlalchemy import ColumnElement, FromClause
 from shared.domain.criteria.columns import Bools, Columns, Integers
 from shared.errors import InvalidError
 
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 Money = Callable[[int], str]
 """Formats minor units for a sentence: 50000 -> "500.00"."""
 
@@ -112,6 +114,8 @@ class Reader:
     def _string(self, value: Any, key: str, allowed: Collection[str] | None) -> str:
         if not isinstance(value, str) or not value:
             raise self.fail(f"must be a text, got {value!r}", key)
+        if _UNPRINTABLE.search(value):  # no event can hold it, and no database a NUL or half a surrogate
+            raise self.fail(f"must not hold control characters or half a surrogate pair, got {value!r}", key)
         if allowed is not None and value not in allowed:
             raise self.fail(f"{value!r} is not one of {', '.join(sorted(allowed))}", key)
         return value
