@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 from sqlalchemy import true
 
+from services.mailer.batches import Letter
 from services.mailer.content import Writer
 from services.mailer.provider import Provider
 from services.mailer.resend_provider import ResendProvider
@@ -44,16 +45,15 @@ def main(kind: str, port: int, database: str, mails: int) -> None:
     sys.stdin.readline()
     for first in range(0, mails, 100):
         letters = [
-            writer.mail(
-                content,
-                "demo",
+            Letter(
                 str(uuid.uuid4()),
+                f"c-{n}",
                 f"c-{n}@example.com",
-                values_of(content.variables, person, wanted[0], sender, now),
+                values_of(content.variables, person, sender),
             )
             for n in range(first, first + 100)
         ]
-        provider.send_batch(letters, str(uuid.uuid4()))
+        provider.send_batch(writer.mails(content, "demo", letters), str(uuid.uuid4()))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from services.mailer.batches import Batch, Letter, store
 from services.mailer.blocks import SIZE, take_blocks
 from services.mailer.coupons import issue
 from services.mailer.due import facts_of, likeness, messages_of, moment_of, queued_messages
-from shared.database.arrays import array
+from shared.database.arrays import array, plain_array
 from shared.database.campaigns import Campaign, Organization
 from shared.domain.gates import Decision, Send, Skip, Wait, decide
 from shared.domain.schedule import local_day, slot_start
@@ -91,9 +91,7 @@ def claim(
     names = content.variables
     coupons = issue(connection, wanted, sender, going, now)
     letters = [
-        Letter(
-            row.message_id, row.customer_id, row.email, values_of(names, row, wanted, sender, now) | values, row.variant
-        )
+        Letter(row.message_id, row.customer_id, row.email, values_of(names, row, sender) | values, row.variant)
         for row, values in zip(going, coupons, strict=True)
     ]
     batches = [
@@ -135,22 +133,19 @@ def _take_slots(
             firsts.setdefault(due[n].customer_id, n)
     if not firsts:
         return
-    slots: dict[tuple[str | None, str | None], tuple[str, str]] = {}
-    taking = []
-    for n in firsts.values():
-        kind = due[n].time_zone, due[n].email_frequency
-        slot = slots.get(kind)
-        if slot is None:
-            today = local_day(now, kind[0] or sender.time_zone)
-            before = slot_start(today, kind[1]) - timedelta(days=1)
-            slot = slots[kind] = today.isoformat(), before.isoformat()
-        taking.append(slot)
+    slots: dict[tuple[str | None, str | None], int] = {}
+    taking = [slots.setdefault((due[n].time_zone, due[n].email_frequency), len(slots)) for n in firsts.values()]
+    days, befores = [], []
+    for time_zone, frequency in slots:
+        today = local_day(now, time_zone or sender.time_zone)
+        days.append(today.isoformat())
+        befores.append((slot_start(today, frequency) - timedelta(days=1)).isoformat())
     given = {
         "organization_id": sender.organization_id,
         "customers": array(firsts),
-        "days": array([today for today, _ in taking]),
-        "before": array([before for _, before in taking]),
-        "messages": array([due[n].message_id for n in firsts.values()]),
+        "days": plain_array([days[kind] for kind in taking]),
+        "before": plain_array([befores[kind] for kind in taking]),
+        "messages": plain_array([due[n].message_id for n in firsts.values()]),
     }
     late = set(connection.execute(TAKE_SLOTS, given).scalars())
     if not late and len(firsts) == len(decisions):

@@ -1,10 +1,38 @@
-"""The finished mail: a content filled for one customer, with links that are signed for the message."""
+"""The finished mails: a content filled for its customers, with links that are signed for each message."""
 
 from __future__ import annotations
 
-from services.mailer.provider import Mail
-from shared.domain.links import sign_links
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+from services.mailer.provider import Form, Mail, form_of
+from shared.domain.links import Purpose, Signer
+from shared.domain.templating import Parts, Slot, escaped, fill_line
 from shared.mail.content import Content
+
+# Where each link leads, and what it is signed for.
+LINKS: Final[dict[str, tuple[str, Purpose]]] = {
+    "unsubscribe_url": ("u", "unsubscribe"),
+    "preferences_url": ("p", "preferences"),
+    "click_url": ("c", "track"),
+    "open_url": ("o", "track"),
+    "verify_url": ("v", "verify"),
+}
+UNSUBSCRIBE: Final = Slot("unsubscribe_url", "", "text")
+MESSAGE: Final = Slot("message_id", "", "text")
+
+
+class Addressed(Protocol):
+    """Whom a mail goes to, and with which values; `variant` tells which subject of an A/B test."""
+
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def variables(self) -> Mapping[str, str]: ...
+    @property
+    def variant(self) -> int | None: ...
 
 
 class Writer:
@@ -14,54 +42,62 @@ class Writer:
         self._secret = secret
         self._public_url = public_url.rstrip("/")
 
-    def mail(
-        self,
-        content: Content,
-        organization_id: str,
-        message_id: str,
-        email: str,
-        variables: dict[str, str],
-        *,
-        variant: int | None = None,
-    ) -> Mail:
-        """The finished mail, with that subject of an A/B test. The same arguments always give the same bytes."""
-        leave, prefer, track = sign_links(
-            self._secret, organization_id, message_id, "unsubscribe", "preferences", "track"
-        )
-        unsubscribe = f"{self._public_url}/u/{leave}"
-        values = {
-            **variables,
-            "unsubscribe_url": unsubscribe,
-            "preferences_url": f"{self._public_url}/p/{prefer}",
-            "click_url": f"{self._public_url}/c/{track}",
-            "open_url": f"{self._public_url}/o/{track}",
+    def mails(self, content: Content, organization_id: str, letters: Iterable[Addressed], kind: str = "") -> list[Mail]:
+        """The finished mails. The same arguments always give the same bytes."""
+        # One click unsubscribes, without a page in between (RFC 8058).
+        headers: dict[str, Parts] = {
+            "List-Unsubscribe": ("<", UNSUBSCRIBE, ">"),
+            "List-Unsubscribe-Post": ("List-Unsubscribe=One-Click",),
+            "X-Regulars-Message": (MESSAGE,),
         }
-        filled = content.filled(values, variant)
-        return Mail(
-            sender=content.sender,
-            to=email,
-            subject=filled.subject,
-            html=filled.html,
-            text=filled.text,
-            # One click unsubscribes, without a page in between (RFC 8058).
-            headers={
-                "List-Unsubscribe": f"<{unsubscribe}>",
-                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-                "X-Regulars-Message": message_id,
-            },
-            tags={"organization_id": organization_id, "message_id": message_id},
-        )
+        if kind:
+            headers["X-Regulars-Kind"] = (kind,)
+        form = self._form(content, organization_id, headers)
+        subjects: dict[int | None, Parts] = {
+            n: self._linked(parts, organization_id) for n, parts in enumerate(content.alternatives)
+        }
+        subjects[None] = self._linked(content.subject, organization_id)
+        signer = Signer(self._secret, organization_id, "unsubscribe", "preferences", "track")
+        mails = []
+        for letter in letters:
+            unsubscribe, preferences, track = signer.sign(letter.message_id)
+            values = {
+                **letter.variables,
+                "message_id": letter.message_id,
+                "to": letter.email,
+                "unsubscribe": unsubscribe,
+                "preferences": preferences,
+                "track": track,
+            }
+            values["subject"] = fill_line(subjects[letter.variant], values)
+            mails.append(Mail(form, values))
+        return mails
 
-    def verification(self, content: Content, organization_id: str, mail_id: str, email: str) -> Mail:
+    def verification(self, content: Content, organization_id: str, letter: Addressed) -> Mail:
         """A mail that asks for its address to be confirmed: nothing that one could unsubscribe from."""
-        (token,) = sign_links(self._secret, organization_id, mail_id, "verify")
-        filled = content.filled({"verify_url": f"{self._public_url}/v/{token}"})
-        return Mail(
-            sender=content.sender,
-            to=email,
-            subject=filled.subject,
-            html=filled.html,
-            text=filled.text,
-            headers={"X-Regulars-Message": mail_id, "X-Regulars-Kind": "verification"},
-            tags={"organization_id": organization_id, "message_id": mail_id},
-        )
+        headers: dict[str, Parts] = {"X-Regulars-Message": (MESSAGE,), "X-Regulars-Kind": ("verification",)}
+        (verify,) = Signer(self._secret, organization_id, "verify").sign(letter.message_id)
+        values = {"message_id": letter.message_id, "to": letter.email, "verify": verify}
+        values["subject"] = fill_line(content.subject, values)
+        return Mail(self._form(content, organization_id, headers), values)
+
+    def _form(self, content: Content, organization_id: str, headers: Mapping[str, Parts]) -> Form:
+        linked = [(name, self._linked(parts, organization_id)) for name, parts in headers.items()]
+        html, text = self._linked(content.html, organization_id), self._linked(content.text, organization_id)
+        return form_of(organization_id, content.sender, html, text, tuple(linked))
+
+    def _linked(self, parts: Parts, organization_id: str) -> Parts:
+        """The text with only the signed ends of its links left to fill in."""
+        linked: list[str | Slot] = []
+        beginning = ""  # the rest of the text before a link and the link's own beginning are one part
+        for part in parts:
+            if isinstance(part, str):
+                beginning += part
+                continue
+            place, purpose = LINKS.get(part.name, (None, part.name))
+            if place is not None:
+                beginning += escaped(f"{self._public_url}/{place}/{organization_id}.", part.context)
+            linked += [beginning] if beginning else []
+            linked.append(part if place is None else Slot(purpose, "", "text"))
+            beginning = ""
+        return (*linked, beginning) if beginning else tuple(linked)

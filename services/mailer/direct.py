@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.mailer import verifications
+from services.mailer.batches import Letter
 from services.mailer.content import Writer
 from services.mailer.provider import Accepted, Mail, Outcome, Refused, Retry
 from shared.database.campaigns import Organization, read_campaigns, read_organization
@@ -55,10 +56,10 @@ class Direct:
 
     def mail(self, writer: Writer) -> Mail:
         """As it goes to the provider."""
+        letter = Letter(str(self.mail_id), "", self.email, self.variables)
         if self.kind == "verification":
-            return writer.verification(self.content, self.organization_id, str(self.mail_id), self.email)
-        mail = writer.mail(self.content, self.organization_id, str(self.mail_id), self.email, self.variables)
-        return replace(mail, headers=mail.headers | {"X-Regulars-Kind": self.kind})
+            return writer.verification(self.content, self.organization_id, letter)
+        return writer.mails(self.content, self.organization_id, [letter], self.kind)[0]
 
 
 Write = Callable[[Connection, Organization, Row[Any], str, datetime], tuple[Content, dict[str, str]]]

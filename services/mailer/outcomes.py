@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, text
 from services.mailer.batches import Batch, Letter, change, lapsed, letters_of, of_same_campaign
 from services.mailer.campaigns import count_failure, count_success, pause
 from services.mailer.provider import Accepted, Halted, Outcome, Refused, Retry
-from shared.database.arrays import array
+from shared.database.arrays import array, plain_array
 from shared.database.tables import campaign, mail_batch
 from shared.domain.delivery import KEY_LASTS, backoff
 
@@ -207,10 +207,10 @@ def _sent(
     if not taken:
         return
     given = {
-        "messages": array([letter.message_id for letter, _, _ in taken]),
+        "messages": plain_array([letter.message_id for letter, _, _ in taken]),
         "ids": array([provider_id for _, provider_id, _ in taken]),
         "emails": array([letter.email for letter, _, _ in taken]),
-        "batches": array([batch_id for _, _, batch_id in taken]),
+        "batches": plain_array([batch_id for _, _, batch_id in taken]),
     }
     connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, **given})
 

@@ -4,20 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
-    """One finished mail. `tags` come back with every report about it."""
+from shared.domain.templating import Parts, fill
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """What the mails of a campaign have in common, their texts with slots. Providers keep what they make of it, so one
+    object stands for each: take it from `form_of`.
+    """
+
+    organization_id: str
     sender: str
-    to: str
-    subject: str
-    html: str
-    text: str
-    headers: dict[str, str]
-    tags: dict[str, str]
+    html: Parts
+    text: Parts
+    headers: tuple[tuple[str, Parts], ...]
+
+
+@lru_cache(maxsize=256)
+def form_of(
+    organization_id: str, sender: str, html: Parts, text: Parts, headers: tuple[tuple[str, Parts], ...] = ()
+) -> Form:
+    """The same object for the same texts."""
+    return Form(organization_id, sender, html, text, headers)
+
+
+class Mail(msgspec.Struct, frozen=True, gc=False):
+    """One finished mail: its form, and the values of the form's slots; `to`, `subject` and `message_id` among them."""
+
+    form: Form
+    values: dict[str, str]
+
+    @property
+    def message_id(self) -> str:
+        """Ours."""
+        return self.values["message_id"]
+
+    @property
+    def to(self) -> str:
+        """The recipient's address."""
+        return self.values["to"]
+
+    @property
+    def subject(self) -> str:
+        """On one line."""
+        return self.values["subject"]
+
+    @property
+    def html(self) -> str:
+        """The HTML part."""
+        return fill(self.form.html, self.values)
+
+    @property
+    def text(self) -> str:
+        """The plain-text part."""
+        return fill(self.form.text, self.values)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those of ours."""
+        return {name: fill(parts, self.values) for name, parts in self.form.headers}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What comes back with every report about it."""
+        return {"organization_id": self.form.organization_id, "message_id": self.message_id}
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,17 +193,7 @@ class Sender:
     def _call(self, batch: Batch) -> Outcome:
         left = [n for n in range(len(batch.letters)) if n not in batch.done]
         try:
-            mails = [
-                self._writer.mail(
-                    batch.content,
-                    batch.organization_id,
-                    each.message_id,
-                    each.email,
-                    each.variables,
-                    variant=each.variant,
-                )
-                for each in (batch.letters[n] for n in left)
-            ]
+            mails = self._writer.mails(batch.content, batch.organization_id, [batch.letters[n] for n in left])
         except Exception as error:
             log.exception("batch.unwritable", organization_id=batch.organization_id, campaign_id=batch.campaign_id)
             return Halted(f"Its mails cannot be written: {error!r}")

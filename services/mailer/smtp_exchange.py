@@ -27,6 +27,7 @@ class Exchange:
         self._lines = lines
         self._taken = taken
         self._return_path = return_path
+        self._date = formatdate(usegmt=True)
         self.waiting: deque[int] = deque()
         self._offered: dict[Line, int] = {}
         self._ids: dict[int, str] = {}
@@ -163,12 +164,12 @@ class Exchange:
 
     def _envelope(self, n: int) -> tuple[str, str]:
         mail = self._mails[n]
-        local, at, domain = (self._return_path or address_of(mail.sender)).rpartition("@")
-        verp = f"+{mail.tags['message_id']}" if self._return_path else ""
+        local, at, domain = (self._return_path or address_of(mail.form.sender)).rpartition("@")
+        verp = f"+{mail.message_id}" if self._return_path else ""
         return f"{local}{verp}{at}{domain}", mail.to
 
     def _text(self, n: int, line: Line) -> bytes:
         mail = self._mails[n]
-        domain = address_of(mail.sender).rpartition("@")[2]
-        message_id = f"<{mail.tags['message_id']}@{domain}>"
-        return written(mail, message_id, formatdate(usegmt=True), eight_bit=line.eight_bit)
+        domain = address_of(mail.form.sender).rpartition("@")[2]
+        message_id = f"<{mail.message_id}@{domain}>"
+        return written(mail, message_id, self._date, eight_bit=line.eight_bit)

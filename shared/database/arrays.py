@@ -10,6 +10,11 @@ def array(values: Iterable[str | None]) -> str:
     return f"{{{','.join(['NULL' if value is None else _quoted(value) for value in values])}}}"
 
 
+def plain_array(values: Iterable[str]) -> str:
+    """The same of ids, days and numbers, which need no quotes."""
+    return f"{{{','.join(values)}}}"
+
+
 def _quoted(value: str) -> str:
     if '"' in value or "\\" in value:
         value = value.replace("\\", "\\\\").replace('"', '\\"')

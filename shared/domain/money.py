@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from shared.errors import InvalidError
 
 USUAL_MINOR_UNITS = 2
@@ -37,8 +39,13 @@ def in_minor_units(major: int, currency: str) -> int:
 
 def format_money(amount: int, currency: str) -> str:
     """An amount in minor units for people to read: ₹1,234.50, -$5.00, ¥900, CHF 12.00."""
-    decimals = minor_units(currency)
-    whole, part = divmod(abs(amount), 10**decimals)
+    symbol, scale, decimals = _written(currency)
+    whole, part = divmod(abs(amount), scale)
     digits = f"{whole:,}.{part:0{decimals}d}" if decimals else f"{whole:,}"
-    symbol = _SYMBOLS.get(currency, f"{currency} ")
-    return f"{'-' if amount < 0 else ''}{symbol}{digits}"
+    return f"-{symbol}{digits}" if amount < 0 else f"{symbol}{digits}"
+
+
+@cache
+def _written(currency: str) -> tuple[str, int, int]:
+    decimals = minor_units(currency)
+    return _SYMBOLS.get(currency, f"{currency} "), 10**decimals, decimals

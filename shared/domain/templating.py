@@ -156,14 +156,19 @@ def fill_line(parts: Iterable[str | Slot], values: Mapping[str, str]) -> str:
     line = fill(parts, values)
     if not line.isprintable():
         line = "".join(c if c.isprintable() else " " for c in line)
-    return " ".join(line.split())
+    return " ".join(line.split()) if "  " in line or line[:1] == " " or line[-1:] == " " else line
 
 
 def _filled(slot: Slot, values: Mapping[str, str]) -> str:
     value = values.get(slot.name) or slot.default
-    if slot.context == "html":
+    return value if slot.context == "text" else escaped(value, slot.context)
+
+
+def escaped(value: str, context: Context) -> str:
+    """A value as its place wants it."""
+    if context == "html":
         return escape(value)
-    return quote(value, safe="") if slot.context == "link" else value
+    return quote(value, safe="") if context == "link" else value
 
 
 def _parts(masked: str, slots: Mapping[str, Slot], *, html: bool) -> Parts:

@@ -38,7 +38,7 @@ def values_as(
     """The values of the content's variables for a person of `read_person`; of the coupon its own code, as nothing is
     issued.
     """
-    values = values_of(content.variables, person, wanted, sender, now)
+    values = values_of(content.variables, person, sender)
     coupon = campaign_coupons.of(connection, wanted)
     if coupon is None:
         return values

@@ -10,7 +10,7 @@ import resend
 from resend.exceptions import ResendError
 
 from services.local import ports
-from services.mailer.provider import Accepted, Halted, Mail, Retry
+from services.mailer.provider import Accepted, Halted, Mail, Retry, form_of
 from services.mailer.resend_provider import ResendProvider
 from tests.mailing import Sandbox, sandbox
 
@@ -34,16 +34,9 @@ def key() -> str:
 
 
 def mail(to: str, subject: str = "Hello") -> Mail:
-    headers = {"List-Unsubscribe": "<https://r.example/u/x>"}
-    return Mail(
-        sender="Acme <hello@acme.example>",
-        to=to,
-        subject=subject,
-        html="<p>Hi</p>",
-        text="Hi",
-        headers=headers,
-        tags={"message_id": "m-1"},
-    )
+    headers = (("List-Unsubscribe", ("<https://r.example/u/x>",)),)
+    form = form_of("acme", "Acme <hello@acme.example>", ("<p>Hi</p>",), ("Hi",), headers)
+    return Mail(form, {"message_id": "m-1", "to": to, "subject": subject})
 
 
 def arrived(inbox: Sandbox, to: str) -> int:

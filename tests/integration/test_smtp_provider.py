@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from services.local import ports
-from services.mailer.provider import Accepted, Halted, Mail, Outcome, Retry
+from services.mailer.provider import Accepted, Halted, Mail, Outcome, Retry, form_of
 from services.mailer.smtp_line import server_of
 from services.mailer.smtp_provider import SmtpProvider
+from shared.domain.templating import Parts
 from shared.errors import SetupError
 from tests.smtp_sink import SmtpSink, smtp_sink
 
@@ -31,18 +31,18 @@ def sent(inbox: SmtpSink, mails: Sequence[Mail], connections: int = 3, **given: 
         provider.close()
 
 
-def mail(to: str, **given: Any) -> Mail:
+def mail(
+    to: str,
+    subject: str = "Hello",
+    html: Parts = ("<p>Hi</p>",),
+    text: Parts = ("Hi",),
+    headers: tuple[tuple[str, Parts], ...] = (("List-Unsubscribe", ("<https://r.example/u/x>",)),),
+    **values: str,
+) -> Mail:
     message_id = str(uuid.uuid5(uuid.NAMESPACE_URL, to))
-    whole = Mail(
-        sender="Acme Café <hello@acme.example>",
-        to=to,
-        subject="Hello",
-        html="<p>Hi</p>",
-        text="Hi",
-        headers={"List-Unsubscribe": "<https://r.example/u/x>"},
-        tags={"organization_id": "acme", "message_id": message_id},
-    )
-    return replace(whole, **given)
+    sender = "Acme Café <hello@acme.example>"
+    form = form_of("acme", sender, html, text, headers)
+    return Mail(form, {"message_id": message_id, "to": to, "subject": subject, **values})
 
 
 def test_every_mail_of_a_batch_arrives_once_over_some_connections(inbox: SmtpSink) -> None:
@@ -59,15 +59,15 @@ def test_every_mail_of_a_batch_arrives_once_over_some_connections(inbox: SmtpSin
 def test_a_mail_arrives_as_it_was_written(inbox: SmtpSink) -> None:
     html = "<p>Zoë</p>\n" + "<b>x</b>" * 400
     text = ".\n..two\nplain \n" + "long " * 300
-    headers = {"X-Injected": "a\r\nBcc: everybody@example.com"}
+    headers = (("X-Injected", ("a\r\nBcc: everybody@example.com",)),)
     subject = "Für dich, Zoë:" + " ein sehr langer Betreff" * 5
-    one = mail("zoe@example.com", subject=subject, html=html, text=text, headers=headers)
+    one = mail("zoe@example.com", subject=subject, html=(html,), text=(text,), headers=headers)
     sent(inbox, [one])
     (kept,) = inbox.mails
     found = kept.parsed
     assert found["Subject"] == subject
     assert (found["From"], found["To"], found["Bcc"]) == ("Acme Café <hello@acme.example>", "zoe@example.com", None)
-    assert found["Message-ID"] == f"<{one.tags['message_id']}@acme.example>"
+    assert found["Message-ID"] == f"<{one.message_id}@acme.example>"
     assert found["Date"].datetime is not None
     plain, rich = found.iter_parts()
     assert plain.get_content().replace("\r\n", "\n") == text
@@ -76,7 +76,7 @@ def test_a_mail_arrives_as_it_was_written(inbox: SmtpSink) -> None:
 
 
 def test_other_letters_go_as_they_are_where_the_server_takes_them(inbox: SmtpSink) -> None:
-    sent(inbox, [mail("zoe@example.com", html="<p>Zoë</p>", text="₹90")])
+    sent(inbox, [mail("zoe@example.com", html=("<p>Zoë</p>",), text=("₹90",))])
     (kept,) = inbox.mails
     assert [part.get_content().strip() for part in kept.parsed.iter_parts()] == ["₹90", "<p>Zoë</p>"]
     assert ("₹90".encode() in kept.raw) == ("8BITMIME" in inbox.extensions)
@@ -105,7 +105,7 @@ def test_only_the_mail_whose_answer_was_cut_is_in_doubt(inbox: SmtpSink) -> None
     again = sent(inbox, [mails[doubtful]])
     assert isinstance(again, Accepted)
     ids = [kept.parsed["Message-ID"] for kept in inbox.mails if kept.to == mails[doubtful].to]
-    assert ids == [f"<{mails[doubtful].tags['message_id']}@acme.example>"] * 2
+    assert ids == [f"<{mails[doubtful].message_id}@acme.example>"] * 2
 
 
 def test_it_stops_where_it_is_told_and_gives_the_rest_back(inbox: SmtpSink) -> None:
@@ -158,7 +158,7 @@ def test_connections_are_kept_and_one_that_ended_is_opened_again(inbox: SmtpSink
 def test_bounces_name_the_message_where_there_is_a_return_path(inbox: SmtpSink) -> None:
     one = mail("a@example.com")
     sent(inbox, [one], return_path="bounces@acme.example")
-    assert inbox.mails[0].sender == f"bounces+{one.tags['message_id']}@acme.example"
+    assert inbox.mails[0].sender == f"bounces+{one.message_id}@acme.example"
 
 
 @pytest.mark.parametrize("url", ["", "http://x", "mail.example:25"])

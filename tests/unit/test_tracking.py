@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from services.mailer.batches import Letter
 from services.mailer.content import Writer
 from services.mailer.provider import Mail
 from shared.domain.links import read_link
@@ -29,9 +30,8 @@ WORDING = Wording(
 
 def written(wording: Wording = WORDING) -> tuple[Content, Mail]:
     content = compiled(wording)
-    return content, Writer("s3cret", "https://r.example/").mail(
-        content, "acme", MESSAGE, "a@example.com", {"first_name": "Asha"}
-    )
+    letter = Letter(MESSAGE, "c-1", "a@example.com", {"first_name": "Asha"})
+    return content, Writer("s3cret", "https://r.example/").mails(content, "acme", [letter])[0]
 
 
 def test_links_lead_over_us_and_only_to_what_the_mail_held() -> None:
