@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from services.mailer.content import Writer
 from services.mailer.planner import Planner
 from services.mailer.provider import Accepted, Mail, Outcome, Taken, unnoted
 from services.mailer.rate import Rate
 from services.mailer.sender import Sender
+from shared.database.tables import direct_mail, mail_batch
 from tests.mailing import NOON, ORGANIZATION
 
 
@@ -39,6 +40,7 @@ class Desk:
     def __init__(self, store: Engine, provider: Any, now: datetime = NOON, owner: str = "mailer-0") -> None:
         self.now = now
         self.provider = provider
+        self._store = store
         self._planner = Planner(store, lambda: self.now)
         self._sender = Sender(
             store,
@@ -56,6 +58,15 @@ class Desk:
 
     def step(self) -> datetime:
         return self._sender.step(ORGANIZATION)
+
+    def wait(self, time: timedelta) -> None:
+        """As if so much time went by, for the database as well, whose clock leases go by."""
+        self.now += time
+        with self._store.begin() as connection:
+            leases = {"lease_until": mail_batch.c.lease_until - time, "claimed_at": mail_batch.c.claimed_at - time}
+            connection.execute(update(mail_batch).values(leases))
+            claimed = update(direct_mail).where(direct_mail.c.state == "claimed")
+            connection.execute(claimed.values(due_at=direct_mail.c.due_at - time))
 
     def run(self) -> datetime:
         """Until nothing is due; when to come again."""

@@ -6,18 +6,19 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.mailer.campaigns import RUNNING
 from shared.database.tables import campaign, mail_batch, mail_content
 from shared.mail.content import Content, from_json
 
-# Longer than a call may take: from then on the process that made it is taken for dead.
+# Longer than a call may take: from then on the process that made it is taken for dead. By the database's clock, which
+# all mailers share: one whose own clock jumps must not take another's batch for forgotten.
 LEASE: Final = timedelta(seconds=60)
 
 
@@ -48,7 +49,7 @@ class Batch:
 _read_letters = msgspec.json.Decoder(list[Letter]).decode
 
 
-def store(connection: Connection, batches: Sequence[Batch], owner: str, now: datetime) -> None:
+def store(connection: Connection, batches: Sequence[Batch], owner: str) -> None:
     """Write down batches of one campaign with one content, before they are sent."""
     first = batches[0]
     content_id = first.content.content_id
@@ -63,17 +64,15 @@ def store(connection: Connection, batches: Sequence[Batch], owner: str, now: dat
         "content_id": content_id,
         "state": "claimed",
         "owner": owner,
-        "lease_until": now + LEASE,
-        "claimed_at": now,
     }
     # Row by row: the driver writes a list of bytes out as text.
     connection.execute(
-        insert(mail_batch),
+        insert(mail_batch).values(lease_until=func.now() + LEASE, claimed_at=func.now()),
         [shared | {"batch_id": each.batch_id, "letters": msgspec.json.encode(each.letters)} for each in batches],
     )
 
 
-def take_up(connection: Connection, organization_id: str, owner: str, now: datetime) -> Batch | None:
+def take_up(connection: Connection, organization_id: str, owner: str) -> Batch | None:
     """A batch of a running campaign whose call did not tell how it ended, to be sent again with the same bytes."""
     found = connection.execute(
         select(mail_batch, mail_content.c.content)
@@ -85,16 +84,15 @@ def take_up(connection: Connection, organization_id: str, owner: str, now: datet
                 mail_content.c.content_id == mail_batch.c.content_id,
             ),
         )
-        .where(*lapsed(organization_id, now), campaign.c.state.in_(RUNNING))
+        .where(*lapsed(organization_id), campaign.c.state.in_(RUNNING))
         .order_by(mail_batch.c.lease_until)
         .limit(1)
         .with_for_update(of=mail_batch, skip_locked=True)
     ).first()
     if found is None:
         return None
-    change(
-        connection, organization_id, [found.batch_id], attempts=found.attempts + 1, owner=owner, lease_until=now + LEASE
-    )
+    anew = {"attempts": found.attempts + 1, "owner": owner, "lease_until": func.now() + LEASE}
+    change(connection, organization_id, [found.batch_id], **anew)
     return Batch(
         organization_id,
         found.campaign_id,
@@ -106,7 +104,7 @@ def take_up(connection: Connection, organization_id: str, owner: str, now: datet
     )
 
 
-def take_up_own(connection: Connection, organization_id: str, owner: str, now: datetime) -> None:
+def take_up_own(connection: Connection, organization_id: str, owner: str) -> None:
     """After a restart: what this mailer's former process had under way need not wait for the end of its lease."""
     connection.execute(
         update(mail_batch)
@@ -114,9 +112,9 @@ def take_up_own(connection: Connection, organization_id: str, owner: str, now: d
             mail_batch.c.organization_id == organization_id,
             mail_batch.c.state == "claimed",
             mail_batch.c.owner == owner,
-            mail_batch.c.lease_until > now,
+            mail_batch.c.lease_until > func.now(),
         )
-        .values(lease_until=now)
+        .values(lease_until=func.now())
     )
 
 
@@ -134,12 +132,12 @@ def letters_of(stored: bytes | None) -> list[Letter]:
     return _read_letters(stored) if stored else []
 
 
-def lapsed(organization_id: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+def lapsed(organization_id: str) -> tuple[ColumnElement[bool], ...]:
     """Batches whose call is over or whose mailer is taken for dead."""
     return (
         mail_batch.c.organization_id == organization_id,
         mail_batch.c.state == "claimed",
-        mail_batch.c.lease_until <= now,
+        mail_batch.c.lease_until <= func.now(),
     )
 
 

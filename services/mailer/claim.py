@@ -35,20 +35,24 @@ class Claimed:
 
 
 # Moves each customer's slot to the given day, but only if their last mail lies before the present day, week or month:
-# `before` is the last day that does. Whom it returns was too late. Customers come sorted, so no two mailers deadlock.
+# `before` is the last day that does. Whoever has no row moved was too late. Customers come sorted, so no two mailers
+# deadlock.
 TAKE_SLOTS: Final = text("""
-    WITH taken AS (
-        INSERT INTO mail_slot AS slot (organization_id, customer_id, last_on, previous_on, message_id)
-        SELECT :organization_id, wanted.* FROM unnest(
-            CAST(:customers AS text[]), CAST(:days AS date[]), CAST(:before AS date[]), CAST(:messages AS uuid[])
-        ) AS wanted
-        ON CONFLICT (organization_id, customer_id) DO UPDATE
-        SET last_on = excluded.last_on, previous_on = slot.last_on, message_id = excluded.message_id
-        WHERE slot.last_on <= excluded.previous_on
-        RETURNING customer_id
-    )
-    SELECT late FROM unnest(CAST(:customers AS text[])) AS late
-    WHERE NOT EXISTS (SELECT FROM taken WHERE taken.customer_id = late)
+    INSERT INTO mail_slot AS slot (organization_id, customer_id, last_on, previous_on, message_id)
+    SELECT :organization_id, wanted.* FROM unnest(
+        CAST(:customers AS text[]), CAST(:days AS date[]), CAST(:before AS date[]), CAST(:messages AS uuid[])
+    ) AS wanted
+    ON CONFLICT (organization_id, customer_id) DO UPDATE
+    SET last_on = excluded.last_on, previous_on = slot.last_on, message_id = excluded.message_id
+    WHERE slot.last_on <= excluded.previous_on
+""")
+
+# Whose slot another message has.
+LATE: Final = text("""
+    SELECT wanted.customer_id FROM unnest(CAST(:customers AS text[]), CAST(:messages AS uuid[]))
+        AS wanted (customer_id, message_id)
+    JOIN mail_slot ON mail_slot.organization_id = :organization_id
+        AND mail_slot.customer_id = wanted.customer_id COLLATE "C" AND mail_slot.message_id <> wanted.message_id
 """)
 
 # Writes what was decided on messages: those that wait are looked for one by one from then on.
@@ -99,7 +103,7 @@ def claim(
         for n in range(0, len(letters), SIZE)
     ]
     if batches:
-        store(connection, batches, owner, now)
+        store(connection, batches, owner)
     counts = _mark(connection, sender.organization_id, due=due, decisions=decisions, goes_marked=not blocks, now=now)
     return Claimed(batches, counts)
 
@@ -147,9 +151,10 @@ def _take_slots(
         "before": plain_array([befores[kind] for kind in taking]),
         "messages": plain_array([due[n].message_id for n in firsts.values()]),
     }
-    late = set(connection.execute(TAKE_SLOTS, given).scalars())
-    if not late and len(firsts) == len(decisions):
+    taken = connection.execute(TAKE_SLOTS, given).rowcount
+    if taken == len(decisions):
         return
+    late = set(connection.execute(LATE, given).scalars()) if taken < len(firsts) else set()
     for n, decision in enumerate(decisions):
         row = due[n]
         if isinstance(decision, Send) and (row.customer_id in late or firsts[row.customer_id] != n):

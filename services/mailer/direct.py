@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, exists, func, select, update
+from sqlalchemy import Connection, Row, case, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.mailer import verifications
@@ -32,6 +32,7 @@ from shared.mail.content import Content, compiled, from_json
 
 log = logger(__name__)
 
+# By the database's clock, as a batch's: `due_at` of what is claimed is its end.
 LEASE: Final = timedelta(seconds=60)
 OPEN: Final = ("planned", "claimed")
 NO_SENDER: Final = "No sender address. Set the organization's sender_email (or RESEND_FROM_EMAIL)."
@@ -72,7 +73,7 @@ def claim(connection: Connection, organization_id: str, *, from_email: str, now:
     """
     while (row := _next(connection, organization_id, now)) is not None:
         if row.state == "claimed":
-            return _again(connection, row, now)
+            return _again(connection, row)
         if _suppressed(connection, row):
             _end(connection, row, state="skipped", reason=str(Reason.SUPPRESSED))
             continue
@@ -85,7 +86,7 @@ def claim(connection: Connection, organization_id: str, *, from_email: str, now:
             organization_id=organization_id, content_id=content.content_id, content=content.as_json()
         )
         connection.execute(stored.on_conflict_do_nothing())
-        values = {"content_id": content.content_id, "variables": variables, "attempts": 1, "due_at": now + LEASE}
+        values = {"content_id": content.content_id, "variables": variables, "attempts": 1, "due_at": func.now() + LEASE}
         _set(connection, organization_id, row.mail_id, state="claimed", **values)
         kept = (row.kind, row.email, content, variables, 1, row.created_at)
         return Direct(organization_id, row.mail_id, *kept)
@@ -110,16 +111,18 @@ def record(connection: Connection, sent: Direct, outcome: Outcome, now: datetime
             if now + timedelta(seconds=delay) >= sent.created_at + KEY_LASTS:
                 _set(*keep, state="failed", reason="in_doubt", detail=outcome.why)
             else:
-                _set(*keep, due_at=now + timedelta(seconds=delay), detail=outcome.why)
+                _set(*keep, due_at=func.now() + timedelta(seconds=delay), detail=outcome.why)
             log.warning("direct_mail.put_off", why=outcome.why, organization_id=sent.organization_id)
 
 
-def next_due(connection: Connection, organization_id: str) -> datetime | None:
+def next_due(connection: Connection, organization_id: str, now: datetime) -> datetime | None:
     """When to look again."""
-    wanted = select(func.min(direct_mail.c.due_at)).where(
-        direct_mail.c.organization_id == organization_id, direct_mail.c.state.in_(OPEN)
-    )
-    return connection.execute(wanted).scalar()
+    wanted = select(
+        func.min(direct_mail.c.due_at).filter(direct_mail.c.state == "planned"),
+        func.min(direct_mail.c.due_at - func.now()).filter(direct_mail.c.state == "claimed"),
+    ).where(direct_mail.c.organization_id == organization_id, direct_mail.c.state.in_(OPEN))
+    due, lease = connection.execute(wanted).one()
+    return min([at for at in (due, None if lease is None else now + lease) if at is not None], default=None)
 
 
 def _next(connection: Connection, organization_id: str, now: datetime) -> Row[Any] | None:
@@ -128,7 +131,7 @@ def _next(connection: Connection, organization_id: str, now: datetime) -> Row[An
         .where(
             direct_mail.c.organization_id == organization_id,
             direct_mail.c.state.in_(OPEN),
-            direct_mail.c.due_at <= now,
+            direct_mail.c.due_at <= case((direct_mail.c.state == "planned", now), else_=func.now()),
         )
         .order_by(direct_mail.c.due_at)
         .limit(1)
@@ -137,14 +140,14 @@ def _next(connection: Connection, organization_id: str, now: datetime) -> Row[An
     return connection.execute(wanted).first()
 
 
-def _again(connection: Connection, row: Row[Any], now: datetime) -> Direct:
+def _again(connection: Connection, row: Row[Any]) -> Direct:
     """A call that did not tell how it ended, or was put off: the same bytes under the same key."""
     stored = select(mail_content.c.content).where(
         mail_content.c.organization_id == row.organization_id, mail_content.c.content_id == row.content_id
     )
     content = from_json(msgspec.json.encode(connection.execute(stored).scalar_one()).decode())
     attempts = row.attempts + 1
-    _set(connection, row.organization_id, row.mail_id, attempts=attempts, due_at=now + LEASE)
+    _set(connection, row.organization_id, row.mail_id, attempts=attempts, due_at=func.now() + LEASE)
     kept = (row.kind, row.email, content, row.variables or {}, attempts, row.created_at)
     return Direct(row.organization_id, row.mail_id, *kept)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from services.mailer.batches import Batch, Letter, change, lapsed, letters_of, of_same_campaign
 from services.mailer.campaigns import count_failure, count_success, pause
@@ -126,13 +126,13 @@ def _other(connection: Connection, batch: Batch, outcome: Outcome | Uncalled, *,
         case Retry(why, in_doubt, after):
             failures = count_failure(connection, batch.organization_id, batch.campaign_id, why)
             delay = backoff(failures, chance, after)
-            _put_off(connection, batch, why, in_doubt=in_doubt, until=at + timedelta(seconds=delay), at=at)
+            _put_off(connection, batch, why, in_doubt=in_doubt, delay=timedelta(seconds=delay), at=at)
             return delay
         case Halted(why):
-            _put_off(connection, batch, why, in_doubt=False, until=at, at=at)
+            _put_off(connection, batch, why, in_doubt=False, at=at)
             pause(connection, batch.organization_id, batch.campaign_id, why)
         case Uncalled():
-            _put_off(connection, batch, None, in_doubt=False, until=at, at=at)
+            _put_off(connection, batch, None, in_doubt=False, at=at)
     return 0.0
 
 
@@ -144,8 +144,8 @@ def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
         select(mail_batch.c.batch_id, mail_batch.c.letters, mail_batch.c.done, campaign.c.state, mail_batch.c.error)
         .join(campaign, of_same_campaign())
         .where(
-            *lapsed(organization_id, now),
-            (campaign.c.state == "cancelled") | (mail_batch.c.claimed_at <= now - KEY_LASTS),
+            *lapsed(organization_id),
+            (campaign.c.state == "cancelled") | (mail_batch.c.claimed_at <= func.now() - KEY_LASTS),
         )
         .with_for_update(of=mail_batch, skip_locked=True)
     )
@@ -216,15 +216,21 @@ def _sent(
 
 
 def _put_off(
-    connection: Connection, batch: Batch, why: str | None, *, in_doubt: bool, until: datetime, at: datetime
+    connection: Connection,
+    batch: Batch,
+    why: str | None,
+    *,
+    in_doubt: bool,
+    at: datetime,
+    delay: timedelta = timedelta(),
 ) -> None:
     """A batch that was surely not taken is dissolved, so that the gates decide again when its time comes. One that may
     have been taken stays whole: its key is what keeps it from going twice.
     """
     if in_doubt or batch.attempts > 1:
-        change(connection, batch.organization_id, [batch.batch_id], lease_until=until, error=why)
+        change(connection, batch.organization_id, [batch.batch_id], lease_until=func.now() + delay, error=why)
         return
-    given = {"organization_id": batch.organization_id, "messages": _ids(batch.letters), "until": until, "at": at}
+    given = {"organization_id": batch.organization_id, "messages": _ids(batch.letters), "until": at + delay, "at": at}
     connection.execute(RELEASE, given)
     _close(connection, batch, why)
 

@@ -115,8 +115,8 @@ class Sender:
 
     def _next(self, connection: Connection, organization_id: str, now: datetime) -> Claimed | None:
         if organization_id not in self._known:
-            take_up_own(connection, organization_id, self._owner, now)
-        batch = take_up(connection, organization_id, self._owner, now)
+            take_up_own(connection, organization_id, self._owner)
+        batch = take_up(connection, organization_id, self._owner)
         return Claimed([batch], {}) if batch else self._claim(connection, organization_id, now)
 
     def _claim(self, connection: Connection, organization_id: str, now: datetime) -> Claimed | None:
@@ -140,7 +140,7 @@ class Sender:
             for campaign_id in finish(connection, organization_id):
                 log.info("campaign.sent", organization_id=organization_id, campaign_id=campaign_id)
             lease = connection.execute(
-                select(func.min(mail_batch.c.lease_until))
+                select(func.min(mail_batch.c.lease_until) - func.now())
                 .join(
                     campaign,
                     (campaign.c.organization_id == mail_batch.c.organization_id)
@@ -153,8 +153,8 @@ class Sender:
                 )
             ).scalar()
             due = (
-                lease,
-                direct.next_due(connection, organization_id),
+                None if lease is None else now + lease,
+                direct.next_due(connection, organization_id, now),
                 *_first_due(connection, organization_id).values(),
             )
             later = [at for at in due if at is not None]
@@ -198,7 +198,7 @@ class Sender:
             log.exception("batch.unwritable", organization_id=batch.organization_id, campaign_id=batch.campaign_id)
             return Halted(f"Its mails cannot be written: {error!r}")
         began = time.perf_counter()
-        with Noting(self._database, batch, left, self._owner, self._clock) as taken:
+        with Noting(self._database, batch, left, self._owner) as taken:
             outcome = self._provider.send_batch(mails, str(batch.batch_id), taken) if mails else Accepted({})
         if batch.done and isinstance(outcome, Accepted):
             outcome = _at(left, outcome)

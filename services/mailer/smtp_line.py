@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from shared.errors import SetupError
 
 TIMEOUT: Final = 30.0
@@ -32,8 +34,7 @@ class Server:
     tls: Tls
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """What the server said. `to` is the command that it answers."""
 
     code: int
@@ -143,14 +144,20 @@ class Line:
         self._smtp.close()
 
     def _reply(self, to: str) -> Reply:
+        line = self._lines.readline(2048)
+        if line[3:4] == b" " and line.endswith(b"\n") and line[:3].isdigit():
+            return Reply(int(line[:3]), line[4:].strip().decode("utf-8", "replace"), to)
+        return self._long_reply(line, to)
+
+    def _long_reply(self, line: bytes, to: str) -> Reply:
         texts = []
         while True:
-            line = self._lines.readline(2048)
             if not line.endswith(b"\n") or not line[:3].isdigit():
                 raise ConnectionError(f"The line ended at {to}." if not line else f"No SMTP at {to}: {line[:80]!r}")
             texts.append(line[4:].strip().decode("utf-8", "replace"))
             if line[3:4] != b"-":
                 return Reply(int(line[:3]), " ".join(texts), to)
+            line = self._lines.readline(2048)
 
 
 def _connected(server: Server) -> smtplib.SMTP:

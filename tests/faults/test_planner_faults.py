@@ -173,6 +173,6 @@ def test_what_a_cancel_meets_in_the_midst_of_a_call_that_fails_is_cancelled_and_
     called = {mail.to.split("@")[0] for _, mails in desk.provider.calls for mail in mails}
     assert {states(store, "birthday")[each] for each in called} == {("skipped", "cancelled")}
     add(store, "later")
-    desk.now += timedelta(minutes=1)
+    desk.wait(timedelta(minutes=1))
     desk.run()
     assert set(states(store, "later").values()) == {("sent", None)}

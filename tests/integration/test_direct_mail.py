@@ -64,7 +64,7 @@ def test_a_test_in_doubt_goes_again_under_its_key_with_its_bytes(store: Engine) 
     with store.begin() as connection:
         connection.exec_driver_sql("UPDATE campaign SET subject = 'Another'")
         connection.exec_driver_sql("UPDATE customer SET name = 'Somebody Else'")
-    desk.now += timedelta(minutes=2)
+    desk.wait(timedelta(minutes=2))
     desk.run()
     assert len(provider.calls) == 2
     assert provider.calls[0] == provider.calls[1]
@@ -86,7 +86,9 @@ def test_a_mailer_that_died_in_the_call_leaves_a_mail_that_the_next_one_sends_on
         Desk(store, first).run()
     Desk(store, second, owner="mailer-1").run()
     assert second.calls == []  # within the lease it may still be under way
-    Desk(store, second, now=NOON + timedelta(seconds=61), owner="mailer-1").run()
+    other = Desk(store, second, owner="mailer-1")
+    other.wait(timedelta(seconds=61))
+    other.run()
     assert second.calls == first.calls
 
 

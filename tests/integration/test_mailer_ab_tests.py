@@ -62,7 +62,7 @@ def test_the_winner_goes_to_the_rest_when_its_time_has_come(store: Engine) -> No
     desk.now = NOON + timedelta(hours=4, seconds=-1)
     desk.run()
     assert len(subjects(provider)) == len(TRIED)
-    desk.now += timedelta(seconds=1)
+    desk.wait(timedelta(seconds=1))
     assert desk.plan() > desk.now
     desk.run()
     assert {subjects(provider)[name] for name in rest} == {"Two"}
@@ -80,7 +80,7 @@ def test_a_winner_may_be_chosen_after_a_part_of_an_hour(store: Engine) -> None:
     desk = Desk(store, provider)
     desk.run()
     assert result(store).decides_at == NOON + timedelta(minutes=30)
-    desk.now += timedelta(minutes=30)
+    desk.wait(timedelta(minutes=30))
     desk.run()
     assert len(subjects(provider)) == len(CROWD)
 
@@ -98,10 +98,10 @@ def test_a_pause_leaves_people_their_time(store: Engine) -> None:
         connection.execute(update(campaign).values(state="sending"))
     desk.run()
     assert set(subjects(provider)) == set(TRIED)
-    desk.now += timedelta(hours=3, minutes=59)
+    desk.wait(timedelta(hours=3, minutes=59))
     desk.run()
     assert len(provider.recipients) == len(TRIED)
-    desk.now += timedelta(minutes=1)
+    desk.wait(timedelta(minutes=1))
     desk.run()
     assert len(subjects(provider)) == len(CROWD)
 
@@ -130,7 +130,7 @@ def test_a_batch_of_a_test_in_doubt_goes_again_with_its_own_subjects(store: Engi
     desk.run()
     with store.begin() as connection:
         connection.exec_driver_sql("DELETE FROM mail_rate")
-    desk.now += timedelta(minutes=2)
+    desk.wait(timedelta(minutes=2))
     desk.run()
     calls = [batch for key, batch in provider.calls if key == provider.calls[0][0]]
     assert len(calls) == 2
@@ -143,7 +143,7 @@ def test_a_cancelled_test_ends_for_the_rest_too(store: Engine) -> None:
     desk.run()
     with store.begin() as connection:
         connection.execute(update(campaign).values(state="cancelled"))
-    desk.now += timedelta(hours=5)
+    desk.wait(timedelta(hours=5))
     desk.run()
     assert {state for name, state in states(store).items() if name not in TRIED} == {("skipped", "cancelled")}
     assert len(provider.recipients) == len(TRIED)

@@ -255,7 +255,7 @@ def test_a_batch_in_doubt_is_sent_again_with_the_same_key_and_the_same_bytes(sto
         connection.execute(update(campaign).values(body="Changed", version=2))
         connection.exec_driver_sql("UPDATE customer SET name = 'Somebody Else'")
         connection.exec_driver_sql("DELETE FROM mail_rate")
-    desk.now += timedelta(minutes=2)
+    desk.wait(timedelta(minutes=2))
     desk.run()
     assert len(provider.calls) == 2
     assert provider.calls[0] == provider.calls[1]
@@ -273,10 +273,10 @@ def test_a_batch_that_was_surely_not_taken_meets_the_gates_again(store: Engine) 
     with store.begin() as connection:
         connection.exec_driver_sql("UPDATE customer SET marketing_consent = false WHERE customer_id = 'a'")
         connection.exec_driver_sql("DELETE FROM mail_rate")
-    desk.now += timedelta(seconds=2)
+    desk.wait(timedelta(seconds=2))
     desk.run()
     assert len(provider.calls) == 1
-    desk.now += timedelta(seconds=2)
+    desk.wait(timedelta(seconds=2))
     desk.run()
     assert [mail.to for mail in provider.calls[1][1]] == ["b@example.com"]
     assert states(store) == {"a": ("skipped", "no_consent"), "b": ("sent", None)}
@@ -310,7 +310,7 @@ def test_twenty_failures_in_a_row_pause_the_campaign_and_say_why(store: Engine) 
     desk.plan()
     for _ in range(60):
         desk.step()
-        desk.now += timedelta(minutes=2)
+        desk.wait(timedelta(minutes=2))
         with store.begin() as connection:
             connection.exec_driver_sql("DELETE FROM mail_rate")
     assert len(provider.calls) == 20
@@ -331,7 +331,7 @@ def test_a_campaign_says_what_holds_it_up_until_it_goes_on(store: Engine) -> Non
 
     def error_after_another_step() -> str | None:
         desk.step()
-        desk.now += timedelta(minutes=2)
+        desk.wait(timedelta(minutes=2))
         with store.begin() as connection:
             connection.exec_driver_sql("DELETE FROM mail_rate")
             return connection.execute(select(campaign.c.error)).scalar_one()
@@ -410,7 +410,7 @@ def test_a_batch_in_doubt_is_not_repeated_after_its_key_is_forgotten(store: Engi
     desk.run()
     with store.begin() as connection:
         connection.exec_driver_sql("DELETE FROM mail_rate")
-    desk.now += timedelta(hours=24)
+    desk.wait(timedelta(hours=24))
     desk.run()
     assert (len(provider.calls), states(store)) == (1, {"a": ("failed", "in_doubt")})
     assert campaign_state(store) == "sent"

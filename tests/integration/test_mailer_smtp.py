@@ -16,7 +16,7 @@ from services.mailer.smtp_provider import SmtpProvider
 from shared.database.engine import engine
 from shared.database.tables import campaign, message
 from tests.desk import Desk
-from tests.mailing import add_campaign, add_people, campaign_state, organize, person, states
+from tests.mailing import NOON, add_campaign, add_people, campaign_state, organize, person, states
 from tests.smtp_sink import SmtpSink, smtp_sink
 
 CONNECTIONS = 4
@@ -82,13 +82,13 @@ def test_each_mail_ends_by_its_own_answer(store: Engine, inbox: SmtpSink, provid
     }
     assert desk.now + timedelta(seconds=29) < again <= desk.now + timedelta(seconds=60)
     inbox.mails.clear()
-    desk.now += timedelta(seconds=61)
+    desk.wait(timedelta(seconds=61))
     desk.run()
     with store.connect() as connection:
         row = connection.execute(select(message).where(message.c.customer_id == "full-1")).one()
     assert (row.attempts, row.detail, inbox.mails) == (2, "452 4.2.2 mailbox full", [])
     assert timedelta(seconds=59) < row.wait_until - desk.now <= timedelta(seconds=120)
-    desk.now += timedelta(hours=80)
+    desk.wait(timedelta(hours=80))
     desk.run()
     assert states(store)["full-1"] == ("skipped", "expired")
     assert campaign_state(store) == "sent"
@@ -125,6 +125,27 @@ def test_after_a_crash_only_what_was_not_noted_goes_again(
     assert len(ids) == 30
 
 
+def test_a_mailer_whose_clock_jumps_takes_no_batch_that_another_is_sending(
+    store: Engine, inbox: SmtpSink, provider: SmtpProvider
+) -> None:
+    people = [f"c{n:02}" for n in range(30)]
+    prepare(store, *people)
+    others = SmtpProvider(server_of(inbox.url, "off"), CONNECTIONS)
+    steps = 0
+
+    def seen(when: str) -> None:
+        nonlocal steps
+        if when == "before" and steps < 2:  # the first mails are out, and not noted yet
+            steps += 1
+            days = (timedelta(days=2), -timedelta(days=2))[steps - 1]
+            Desk(store, others, now=NOON + days, owner="mailer-1").step()
+
+    Desk(store, Watched(provider, seen)).run()
+    others.close()
+    assert steps == 2
+    assert Counter(inbox.recipients()) == Counter(f"{each}@example.com" for each in people)
+
+
 def test_a_pause_acts_in_the_middle_of_a_batch(store: Engine, inbox: SmtpSink, provider: SmtpProvider) -> None:
     people = [f"c{n:02}" for n in range(40)]
     prepare(store, *people)
@@ -157,7 +178,7 @@ def test_a_cancelled_batch_keeps_what_had_gone(store: Engine, inbox: SmtpSink, p
         desk.step()
     with store.begin() as connection:
         connection.execute(update(campaign).values(state="cancelled"))
-    desk.now += timedelta(minutes=2)
+    desk.wait(timedelta(minutes=2))
     desk.plan()
     assert Counter(states(store).values()) == Counter({("sent", None): CONNECTIONS, ("skipped", "cancelled"): 16})
     assert len(inbox.mails) == CONNECTIONS
