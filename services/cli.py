@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from services.admin import commands as admin_commands
+from services.ingest import commands as ingest_commands
 from services.installation import DataDir, adopt
 from services.local import commands as local_commands
 from services.segmenter import commands as segmenter_commands
@@ -21,7 +22,7 @@ app = typer.Typer(
     help="Turns walk-in buyers into regulars: segments right to the second, no coupon oversold, no mail missed.",
     epilog="Start here: regulars up --detach; regulars status",
 )
-for part in (local_commands, segmenter_commands, admin_commands):
+for part in (local_commands, ingest_commands, segmenter_commands, admin_commands):
     app.registered_commands += part.app.registered_commands
     app.registered_groups += part.app.registered_groups
 

@@ -26,9 +26,20 @@ def _database(value: str) -> str:
     return value
 
 
+LONGEST_MAILBOX = 21
+
+
 def _web(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
+    return value
+
+
+def _mailbox(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    # RFC 5321 allows 64 characters before the @, of which the token takes 43.
+    if value and not (local and at and domain and value.isascii() and len(local) <= LONGEST_MAILBOX):
+        raise ValueError(f"must be an address with at most {LONGEST_MAILBOX} characters before its @")
     return value
 
 
@@ -127,10 +138,15 @@ class MailerSettings(Settings):
     smtp_tls: Literal["required", "offered", "off"] = Field(
         "required", description="STARTTLS for smtp://: always, only when the server offers it, or never."
     )
+    smtp_ca_file: str = Field(
+        "", description="PEM file with the authority of the SMTP server's certificate; empty: the machine's own list."
+    )
     smtp_connections: int = Field(8, ge=1, le=100, description="Connections that each sender keeps to the SMTP server.")
     smtp_mails_per_second: float = Field(1_000.0, gt=0, description="SMTP's rate limit, shared by all mailers.")
-    smtp_return_path: str = Field(
-        "", description="Where bounces go, with +MESSAGE-ID before its @ (VERP); empty: to the sender."
+    smtp_return_path: Annotated[str, AfterValidator(_mailbox)] = Field(
+        "",
+        description="Where bounces go, bounces@example.com: each mail's with +TOKEN before the @ (VERP), for "
+        "`regulars bounce`; empty: to the sender.",
     )
     senders: int = Field(
         2, ge=1, le=16, description="Calls of the provider side by side in this process, each by its own thread."

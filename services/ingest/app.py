@@ -15,7 +15,17 @@ from services.ingest.parts import Parts
 from services.ingest.publisher import Publisher
 from services.ingest.rate_limit import RateLimit
 from services.ingest.resend_webhook import check_secret
-from services.ingest.routes import coupons, events, front, preferences, tracking, unsubscribe, verification, webhooks
+from services.ingest.routes import (
+    bounces,
+    coupons,
+    events,
+    front,
+    preferences,
+    tracking,
+    unsubscribe,
+    verification,
+    webhooks,
+)
 from services.ingest.till.booking import book, quote
 from services.ingest.till.desk import Desk
 from services.ingest.till.express import Express
@@ -72,6 +82,6 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Express, parts=parts)
     web.install(app, parts.publisher.why_not_ready, settings.max_body_bytes)
-    for module in (events, coupons, webhooks, tracking, unsubscribe, preferences, verification, front):
+    for module in (events, coupons, webhooks, bounces, tracking, unsubscribe, preferences, verification, front):
         app.include_router(module.router)
     return app

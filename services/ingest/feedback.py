@@ -8,24 +8,37 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, case, func, literal, null, select, update
+from sqlalchemy import Column, ColumnElement, Connection, case, func, literal, null, select, text, update
 
 from services.ingest.publisher import Record
 from shared.database.suppressions import Suppressed, suppress
 from shared.database.tables import customer, direct_mail, message
 from shared.domain.events import decode, kafka_key, topic_of
 
-Kind = Literal["delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"]
+Kind = Literal["failed", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"]
 
 # A message's state only moves to the right, however late the news of an earlier one arrives. It may be here before the
 # mailer has written down that the mail went; and a call that was given up may have sent it all the same.
 STATES: Final = ("planned", "skipped", "claimed", "sent", "failed", "delivered", "bounced", "complained")
 ERASED: Final = "erased:"
+# The reason of a mail that the provider took and then could not send.
+FAILED: Final = "provider_failed"
+
+# The day of a mail that never went is its customer's again.
+GIVE_BACK: Final = text("""
+    UPDATE mail_slot SET last_on = previous_on, previous_on = NULL
+    FROM message
+    WHERE message.organization_id = :organization_id AND message.message_id = :message_id AND message.state = 'failed'
+        AND mail_slot.organization_id = :organization_id AND mail_slot.customer_id = message.customer_id
+        AND mail_slot.message_id = :message_id AND mail_slot.previous_on IS NOT NULL
+""")
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """One piece of news about a mail. `suppress` is the reason for never mailing that address again."""
+    """One piece of news about a mail. `suppress` is the reason for never mailing that address again, `detail` what was
+    said of a mail that did not arrive.
+    """
 
     kind: Kind
     at: datetime
@@ -33,6 +46,7 @@ class Feedback:
     suppress: Literal["bounce", "complaint", "unsubscribe"] | None = None
     machine: bool = False
     link: str | None = None
+    detail: str | None = None
 
 
 class Mail(NamedTuple):
@@ -65,7 +79,10 @@ def record(connection: Connection, organization_id: str, message_id: UUID, news:
     if news.kind in STATES:
         moves = message.c.state.in_(STATES[: STATES.index(news.kind)])
         changes["state"] = case((moves, news.kind), else_=message.c.state)
-        changes["reason"] = case((moves, null()), else_=message.c.reason)
+        changes["reason"] = case((moves, FAILED if news.kind == "failed" else null()), else_=message.c.reason)
+        changes["detail"] = case((moves, news.detail), else_=message.c.detail)
+    if news.kind == "failed":
+        changes["sent_at"] = case((moves, null()), else_=message.c.sent_at)
     statement = (
         update(message)
         .where(message.c.organization_id == organization_id, message.c.message_id == message_id)
@@ -80,6 +97,8 @@ def record(connection: Connection, organization_id: str, message_id: UUID, news:
     row = connection.execute(statement).first()
     if row is None:
         return None
+    if news.kind == "failed":
+        connection.execute(GIVE_BACK, {"organization_id": organization_id, "message_id": message_id})
     mail = Mail(organization_id, str(message_id), *row)
     if news.suppress is not None and mail.email:
         suppress(connection, organization_id, [Suppressed(mail.email, news.suppress, news.at)])
@@ -94,7 +113,9 @@ def record_direct(connection: Connection, organization_id: str, mail_id: UUID, n
     email = connection.execute(select(direct_mail.c.email).where(*its)).scalar()
     if email is not None and news.suppress is not None:
         suppress(connection, organization_id, [Suppressed(email, news.suppress, news.at)])
-        connection.execute(update(direct_mail).where(*its).values(state="failed", reason=news.kind))
+    if email is not None and (news.suppress is not None or news.kind == "failed"):
+        reason = FAILED if news.kind == "failed" else news.kind
+        connection.execute(update(direct_mail).where(*its).values(state="failed", reason=reason, detail=news.detail))
     return email is not None
 
 
@@ -129,7 +150,7 @@ def _column(news: Feedback) -> Column[Any] | None:
     """Where it is noted; a machine's clicks have a table of their own."""
     if news.machine:
         return message.c.machine_opened_at if news.kind == "opened" else None
-    return message.c[f"{news.kind}_at"]
+    return None if news.kind == "failed" else message.c[f"{news.kind}_at"]
 
 
 def _present_address() -> ColumnElement[str | None]:

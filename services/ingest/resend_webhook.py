@@ -21,8 +21,12 @@ KINDS: Final[dict[str, Kind]] = {
     "email.clicked": "clicked",
     "email.bounced": "bounced",
     "email.complained": "complained",
+    "email.failed": "failed",
 }
+# Where each kind's own words stand.
+DETAILS: Final[dict[Kind, str]] = {"clicked": "click", "opened": "open", "bounced": "bounce", "failed": "failed"}
 LONGEST_LINK: Final = 8_000
+LONGEST_REASON: Final = 500
 
 
 class Webhook(NamedTuple):
@@ -72,7 +76,7 @@ def read(payload: Mapping[str, Any], webhook_id: str, now: datetime) -> Webhook 
         organization_id, message_id = tags["organization_id"], UUID(tags["message_id"])
     except (KeyError, ValueError):
         return None
-    detail = data.get({"clicked": "click", "opened": "open", "bounced": "bounce"}.get(kind, ""))
+    detail = data.get(DETAILS.get(kind, ""))
     detail = detail if isinstance(detail, dict) else {}
     news = Feedback(
         kind,
@@ -81,6 +85,7 @@ def read(payload: Mapping[str, Any], webhook_id: str, now: datetime) -> Webhook 
         _reason_to_suppress(kind, detail),
         _by_machine(detail),
         str(detail["link"])[:LONGEST_LINK] if detail.get("link") else None,
+        _why(kind, detail),
     )
     return Webhook(webhook_id, organization_id, message_id, news)
 
@@ -110,6 +115,13 @@ def _reason_to_suppress(kind: Kind, detail: Mapping[str, Any]) -> Any:
         return "complaint"
     # A full mailbox or a greylisting server may take the next mail.
     return "bounce" if kind == "bounced" and detail.get("type") == "Permanent" else None
+
+
+def _why(kind: Kind, detail: Mapping[str, Any]) -> str | None:
+    """What Resend says of a mail that did not arrive."""
+    said = detail.get({"bounced": "message", "failed": "reason"}.get(kind, ""))
+    why = "".join(filter(str.isprintable, said if isinstance(said, str) else ""))[:LONGEST_REASON]
+    return why or ("Resend could not send it, and gave no reason." if kind == "failed" else None)
 
 
 def _by_machine(detail: Mapping[str, Any]) -> bool:

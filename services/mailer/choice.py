@@ -8,7 +8,7 @@ from services.mailer.provider import Provider
 from services.mailer.rate import Rate
 from services.mailer.resend_provider import ResendProvider
 from services.mailer.smtp_line import server_of
-from services.mailer.smtp_provider import SmtpProvider
+from services.mailer.smtp_provider import SmtpProvider, signed_return_path, to_sender
 from shared.errors import SetupError
 from shared.settings import MailerSettings
 
@@ -23,8 +23,10 @@ def provider_of(settings: MailerSettings) -> Provider:
         case "sandbox":
             return ResendProvider("sandbox", settings.sandbox_url.rstrip("/"))
         case "smtp":
-            server = server_of(settings.smtp_url.get_secret_value().strip(), settings.smtp_tls)
-            return SmtpProvider(server, settings.smtp_connections, settings.smtp_return_path)
+            server = server_of(settings.smtp_url.get_secret_value().strip(), settings.smtp_tls, settings.smtp_ca_file)
+            path = settings.smtp_return_path
+            returns = signed_return_path(path, settings.secret.get_secret_value()) if path else to_sender
+            return SmtpProvider(server, settings.smtp_connections, returns)
     key = settings.resend_api_key.get_secret_value().strip()
     if not key:
         raise SetupError("Setting RESEND_API_KEY is missing: give Resend's API key, or REGULARS_MAIL_PROVIDER=sandbox.")

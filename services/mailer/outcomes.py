@@ -21,8 +21,11 @@ from shared.domain.delivery import KEY_LASTS, backoff
 # the answer that it was taken. An erased customer's address does not come back.
 ACCEPT: Final = text("""
     UPDATE message SET
-        state = CASE WHEN state IN ('delivered', 'bounced', 'complained') THEN state ELSE 'sent' END,
-        reason = NULL, detail = NULL, queued = false, sent_at = :at,
+        state = CASE
+            WHEN state IN ('delivered', 'bounced', 'complained') OR reason = :failed THEN state ELSE 'sent' END,
+        reason = CASE WHEN reason = :failed THEN reason END,
+        detail = CASE WHEN state = 'bounced' OR reason = :failed THEN detail END,
+        queued = false, sent_at = CASE WHEN reason = :failed THEN sent_at ELSE :at END,
         provider_id = taken.provider_id, batch_id = taken.batch_id,
         email = CASE WHEN customer_id = 'erased:' || message.message_id THEN NULL ELSE taken.email END,
         updated_at = :at
@@ -91,6 +94,8 @@ AGAIN: Final = text("""
         AND mail_slot.message_id = put_off.message_id AND mail_slot.previous_on IS NOT NULL
 """)
 TRY_AGAIN: Final = "try_again"
+# What a webhook says of a mail that the provider took and then could not send.
+FAILED: Final = "provider_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +217,7 @@ def _sent(
         "emails": array([letter.email for letter, _, _ in taken]),
         "batches": plain_array([batch_id for _, _, batch_id in taken]),
     }
-    connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, **given})
+    connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, "failed": FAILED, **given})
 
 
 def _put_off(

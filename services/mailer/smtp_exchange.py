@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import smtplib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import Final
 
@@ -18,11 +18,14 @@ from services.mailer.smtp_line import CLOSING, Line, Reply
 MANY: Final = 10
 TROUBLE: Final = (OSError, smtplib.SMTPException)
 
+ReturnPath = Callable[[Mail], str]
+"""Where the bounces of a mail go."""
+
 
 class Exchange:
     """`lines` loses those that broke. Every mail ends as taken, refused, or to be tried again."""
 
-    def __init__(self, mails: Sequence[Mail], lines: list[Line], taken: Taken, return_path: str) -> None:
+    def __init__(self, mails: Sequence[Mail], lines: list[Line], taken: Taken, return_path: ReturnPath) -> None:
         self._mails = mails
         self._lines = lines
         self._taken = taken
@@ -164,9 +167,7 @@ class Exchange:
 
     def _envelope(self, n: int) -> tuple[str, str]:
         mail = self._mails[n]
-        local, at, domain = (self._return_path or address_of(mail.form.sender)).rpartition("@")
-        verp = f"+{mail.message_id}" if self._return_path else ""
-        return f"{local}{verp}{at}{domain}", mail.to
+        return self._return_path(mail), mail.to
 
     def _text(self, n: int, line: Line) -> bytes:
         mail = self._mails[n]

@@ -32,6 +32,7 @@ class Server:
     user: str
     password: str
     tls: Tls
+    trust: ssl.SSLContext
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -59,14 +60,21 @@ class HaltedError(Exception):
     """The server will take nothing from us until somebody acts."""
 
 
-def server_of(url: str, tls: Tls) -> Server:
-    """The server of smtp://user:password@host:port or smtps://… Raises SetupError."""
+def server_of(url: str, tls: Tls, ca_file: str = "") -> Server:
+    """The server of smtp://user:password@host:port or smtps://…, whose certificate is of the machine's authorities or
+    of those in `ca_file`. Raises SetupError.
+    """
     parts = urlsplit(url)
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise SetupError("Setting REGULARS_SMTP_URL must read smtp://user:password@host:587 or smtps://…:465.")
     smtps = parts.scheme == "smtps"
     port = parts.port or (465 if smtps else 587)
-    return Server(parts.hostname, port, smtps, unquote(parts.username or ""), unquote(parts.password or ""), tls)
+    try:
+        trust = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        raise SetupError(f"Setting REGULARS_SMTP_CA_FILE names no file with certificates (PEM): {error}") from error
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return Server(parts.hostname, port, smtps, user, password, tls, trust)
 
 
 class Line:
@@ -161,15 +169,14 @@ class Line:
 
 
 def _connected(server: Server) -> smtplib.SMTP:
-    context = ssl.create_default_context()
     if server.smtps:
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=context)
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=server.trust)
     else:
         smtp = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT)
     try:
         smtp.ehlo_or_helo_if_needed()
         if not server.smtps and server.tls != "off" and (server.tls == "required" or smtp.has_extn("starttls")):
-            smtp.starttls(context=context)
+            smtp.starttls(context=server.trust)
             smtp.ehlo_or_helo_if_needed()
         if server.user:
             smtp.login(server.user, server.password)

@@ -14,9 +14,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+from services.mailer.mime import address_of
 from services.mailer.provider import Mail, Outcome, Taken, unnoted
-from services.mailer.smtp_exchange import TROUBLE, Exchange
+from services.mailer.smtp_exchange import TROUBLE, Exchange, ReturnPath
 from services.mailer.smtp_line import HaltedError, Line, Server
+from shared.domain.bounces import bounce_token
 
 # Servers end connections that idle.
 KEPT: Final = 20.0
@@ -24,12 +26,25 @@ KEPT: Final = 20.0
 ADDRESS: Final = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")
 
 
-class SmtpProvider:
-    """For any number of threads, each with up to `connections` connections. `return_path`: where bounces go, with
-    +MESSAGE-ID before its @ (VERP); without it they go to the sender.
-    """
+def to_sender(mail: Mail) -> str:
+    """The return path of who reads the sender's own mailbox for bounces."""
+    return address_of(mail.form.sender)
 
-    def __init__(self, server: Server, connections: int, return_path: str = "") -> None:
+
+def signed_return_path(address: str, secret: str) -> ReturnPath:
+    """The address with +TOKEN before its @ (VERP): a bounce then names its mail, signed (shared/domain/bounces.py)."""
+    local, _, domain = address.rpartition("@")
+
+    def of(mail: Mail) -> str:
+        return f"{local}+{bounce_token(secret, mail.form.organization_id, mail.message_id)}@{domain}"
+
+    return of
+
+
+class SmtpProvider:
+    """For any number of threads, each with up to `connections` connections."""
+
+    def __init__(self, server: Server, connections: int, return_path: ReturnPath = to_sender) -> None:
         self._server = server
         self._connections = connections
         self._return_path = return_path

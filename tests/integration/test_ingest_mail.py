@@ -6,19 +6,25 @@ import itertools
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 from sqlalchemy import insert, select
+from typer.testing import CliRunner
 
+from services.ingest import commands
 from services.ingest.feedback import STATES
+from services.local import ports
 from services.local.sandbox.webhook import Signer
-from shared.database.tables import campaign, customer, message, suppression
+from shared.database.tables import campaign, customer, mail_slot, message, suppression
+from shared.domain.bounces import bounce_token
 from shared.domain.links import sign_link
 from shared.kafka import Topic
 from shared.settings import IngestSettings
+from tests.bounced import report
 from tests.ingest import NOW, Service, running
 
 MESSAGE = str(uuid.UUID(int=7))
@@ -324,3 +330,55 @@ def test_the_graver_reason_stays_and_the_page_says_that_nothing_comes(ingest: Se
     assert suppressed(ingest) == {"asha@example.com": "complaint"}
     page = ingest.client.post(link(ingest, purpose="preferences", place="p"), data={"consent": "yes"})
     assert "At present nothing reaches you: a mail to your address was reported as spam" in page.text
+
+
+def bounced(service: Service, token: str, status: str = "5.1.1") -> str:
+    raw = report(status, f"smtp; 550 {status} because", to=f"bounces+{token}@acme.example")
+    answer = service.client.post("/webhooks/bounces", content=raw, headers={"Content-Type": "message/rfc822"})
+    assert answer.status_code == 200
+    return str(answer.json()["status"])
+
+
+@pytest.mark.parametrize(("status", "expected"), [("5.1.1", {"asha@example.com": "bounce"}), ("4.4.1", {})])
+def test_a_bounced_mail_is_recorded_with_its_reason_and_told_once(
+    ingest: Service, status: str, expected: dict[str, str]
+) -> None:
+    token = bounce_token(ingest.settings.secret.get_secret_value(), "demo", MESSAGE)
+    assert [bounced(ingest, token, status) for _ in range(2)] == ["recorded"] * 2
+    row = stored(ingest)
+    assert (row.state, row.detail) == ("bounced", f"{status} smtp; 550 {status} because")
+    assert suppressed(ingest) == expected
+    assert {(event["type"], event["id"]) for event in published(ingest)} == {("mail.bounced", f"{MESSAGE}:bounced")}
+
+
+def test_a_bounce_that_nobody_signed_changes_nothing(ingest: Service) -> None:
+    assert bounced(ingest, bounce_token("guessed", "demo", MESSAGE)) == "unknown mail"
+    assert ingest.client.post("/webhooks/bounces", content=b"Subject: hi\n\nhi").json() == {"status": "ignored"}
+    assert (stored(ingest).state, suppressed(ingest)) == ("sent", {})
+
+
+def test_the_command_hands_a_bounce_in_and_tells_the_mail_server_when_to_come_again(
+    ingest: Service, tmp_path: Path
+) -> None:
+    file = tmp_path / "mail.eml"
+    file.write_bytes(report(to=f"bounces+{bounce_token('guessed', 'demo', MESSAGE)}@acme.example"))
+    run = CliRunner().invoke
+    there = run(commands.app, [str(file), "--url", str(ingest.client.base_url)])
+    assert (there.exit_code, there.output.splitlines()[-1]) == (0, "unknown mail")
+    assert run(commands.app, [str(file), "--url", f"http://127.0.0.1:{ports.free()}"]).exit_code == 75
+
+
+def test_a_mail_that_resend_could_not_send_fails_with_the_reason_and_gives_the_day_back(ingest: Service) -> None:
+    with ingest.engine.begin() as connection:
+        slot = {"customer_id": "c-1", "last_on": NOW.date(), "previous_on": NOW.date() - timedelta(days=9)}
+        connection.execute(insert(mail_slot).values(organization_id="demo", message_id=uuid.UUID(MESSAGE), **slot))
+    for _ in range(2):
+        answer = webhook(ingest, "failed", failed={"reason": "reached_daily_quota"})
+        assert answer.json() == {"status": "recorded"}
+    row = stored(ingest)
+    assert (row.state, row.reason, row.detail) == ("failed", "provider_failed", "reached_daily_quota")
+    assert (row.sent_at, suppressed(ingest), published(ingest)) == (None, {}, [])
+    with ingest.engine.connect() as connection:
+        assert connection.execute(select(mail_slot.c.last_on)).scalar_one() == NOW.date() - timedelta(days=9)
+    webhook(ingest, "delivered", webhook_id="msg_2")  # it went after all
+    assert (stored(ingest).state, stored(ingest).reason) == ("delivered", None)

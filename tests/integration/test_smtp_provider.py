@@ -11,7 +11,8 @@ import pytest
 from services.local import ports
 from services.mailer.provider import Accepted, Halted, Mail, Outcome, Retry, form_of
 from services.mailer.smtp_line import server_of
-from services.mailer.smtp_provider import SmtpProvider
+from services.mailer.smtp_provider import SmtpProvider, signed_return_path, to_sender
+from shared.domain.bounces import read_bounce_token
 from shared.domain.templating import Parts
 from shared.errors import SetupError
 from tests.smtp_sink import SmtpSink, smtp_sink
@@ -24,7 +25,7 @@ def inbox(request: pytest.FixtureRequest) -> Iterator[SmtpSink]:
 
 
 def sent(inbox: SmtpSink, mails: Sequence[Mail], connections: int = 3, **given: Any) -> Outcome:
-    provider = SmtpProvider(server_of(inbox.url, "off"), connections, given.pop("return_path", ""))
+    provider = SmtpProvider(server_of(inbox.url, "off"), connections, given.pop("return_path", to_sender))
     try:
         return provider.send_batch(mails, "key", **given)
     finally:
@@ -157,8 +158,14 @@ def test_connections_are_kept_and_one_that_ended_is_opened_again(inbox: SmtpSink
 
 def test_bounces_name_the_message_where_there_is_a_return_path(inbox: SmtpSink) -> None:
     one = mail("a@example.com")
-    sent(inbox, [one], return_path="bounces@acme.example")
-    assert inbox.mails[0].sender == f"bounces+{one.message_id}@acme.example"
+    sent(inbox, [one], return_path=signed_return_path("bounces@acme.example", "s3cret"))
+    local, _, domain = inbox.mails[0].sender.partition("@")
+    name, _, token = local.partition("+")
+    assert (name, domain, len(local) <= 64) == ("bounces", "acme.example", True)
+    signed = uuid.UUID(one.message_id)
+    assert read_bounce_token("s3cret", token.upper(), ["other", "acme"]) == ("acme", signed)
+    assert read_bounce_token("s3cret", token, ["other"]) is None
+    assert read_bounce_token("another", token, ["acme"]) is None
 
 
 @pytest.mark.parametrize("url", ["", "http://x", "mail.example:25"])

@@ -57,7 +57,8 @@ def _record(parts: Parts, webhook: Webhook) -> bool:
         mail = record(connection, organization_id, message_id, told)
         if mail is None:
             return record_direct(connection, organization_id, message_id, told)
-        if not mail.erased:
+        # Of a mail that never went there is no event.
+        if not mail.erased and told.kind != "failed":
             event_id = f"svix:{webhook.webhook_id}"
             news.keep(connection, organization_id, {event_id: mail_event(mail, told, event_id)})
         return True
