@@ -30,6 +30,7 @@ from shared.settings import SegmenterSettings
 log = logger(__name__)
 FIRST_PAGES = 2_000
 LONGEST = 0.12  # seconds that a part should take: events wait for it
+AT_FIRST = 0.25, 4  # and the first few parts: a fill that is soon over holds nobody up for long
 AT_ONCE = 5_000  # customers, where memory is asked
 OPEN = """
 SELECT s.organization_id, o.time_zone, s.segment_id, s.state, s.slot, s.version
@@ -165,6 +166,7 @@ class Walk:
     total: int = 1
     first: int = 0
     number: int = FIRST_PAGES
+    parts: int = 0
 
     def pages(self) -> Pages:
         return Pages(self.first, min(self.number, self.total - self.first))
@@ -172,7 +174,8 @@ class Walk:
     def took(self, seconds: float) -> float:
         """Go on after a part that took so long; gives the share that is done."""
         self.first += self.number
-        fit = self.number * LONGEST / max(seconds, 0.001)
+        self.parts += 1
+        fit = self.number * (AT_FIRST[0] if self.parts < AT_FIRST[1] else LONGEST) / max(seconds, 0.001)
         self.number = int(min(max(fit, self.number / 4, 50), self.number * 16))
         return self.first / max(self.total, 1)
 

@@ -13,7 +13,8 @@ BITS = 8  # of a byte
 # For this transaction: a statement may hold a set of up to a gigabyte (about 25 million customers, as PostgreSQL
 # guesses) in memory; it takes what the set needs. And what several workers can look through, they do.
 HOLD_SETS = text(
-    "SELECT set_config('hash_mem_multiplier', '256', true), set_config('parallel_tuple_cost', '0.001', true)"
+    "SELECT set_config('work_mem', '64MB', true), set_config('hash_mem_multiplier', '16', true), "
+    "set_config('parallel_tuple_cost', '0.001', true)"
 )
 
 

@@ -11,6 +11,8 @@ A voided sale is none. A refund counts at its sale's instant, as it does in the 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,10 +23,12 @@ from sqlalchemy import (
     Numeric,
     Select,
     Text,
-    and_,
+    case,
     cast,
     column,
+    false,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -36,6 +40,13 @@ from sqlalchemy.types import BigInteger
 UNIT = 1_000_000
 """Units are counted in millionths: quantities may be decimal numbers."""
 IN_LINES = {"product_id", "category"}
+MOST_SOUGHT = 20  # values for which a receipt's text is searched before it is parsed
+ADJUSTMENTS: list[ColumnElement[str]] = [
+    literal_column("'sale.refunded'"),
+    literal_column("'sale.voided'"),
+    literal_column("'coupon.redemption_reversed'"),
+]
+"""Literally as their index has them."""
 
 
 @dataclass(frozen=True)
@@ -53,48 +64,102 @@ def entries(
     ledger: FromClause, organization_id: str, series: Series, since: datetime | ColumnElement[datetime] | None
 ) -> Select[Any]:
     """Rows of (customer_id, at, value) of an organization, those after `since`; of everybody with a customer id."""
-    own, other = ledger.alias("own"), ledger.alias("other")
-    same_sale = and_(other.c.organization_id == own.c.organization_id, other.c.sale_id == own.c.sale_id)
-    undone = ["sale.voided"]
+    own = ledger.alias("own")
     where = [own.c.organization_id == organization_id, own.c.customer_id.is_not(None)]
     if since is not None:
         where.append(own.c.occurred_at > since)
-    if series.measure == "redeemed":
-        where.append(own.c.type == "coupon.redeemed")
-        reversal = func.concat("reverse:", func.substr(own.c.entry, len("redeem:") + 1))
-        given_back = or_(other.c.type.in_([*undone, "sale.refunded"]), other.c.entry == reversal)
-        if series.values:
-            where.append(own.c.entry.in_([f"redeem:{code}" for code in series.values]))
+    found = _redemptions if series.measure == "redeemed" else _sales
+    return found(ledger, own, organization_id, series, where)
+
+
+def _redemptions(
+    ledger: FromClause, own: FromClause, organization_id: str, series: Series, where: list[ColumnElement[bool]]
+) -> Select[Any]:
+    other = ledger.alias("other")
+    reversal = func.concat("reverse:", func.substr(own.c.entry, len("redeem:") + 1))
+    given_back = select(other.c.event_id).where(
+        *_adjusts(other, organization_id),
+        other.c.sale_id == own.c.sale_id,
+        or_(other.c.type != "coupon.redemption_reversed", other.c.entry == reversal),
+    )
+    if series.values:
+        where.append(own.c.entry.in_([f"redeem:{code}" for code in series.values]))
+    return _rows(own, cast(1, BigInteger)).where(*where, own.c.type == "coupon.redeemed", not_(given_back.exists()))
+
+
+def _sales(
+    ledger: FromClause, own: FromClause, organization_id: str, series: Series, where: list[ColumnElement[bool]]
+) -> Select[Any]:
+    if series.by == "store_id":
+        where.append(own.c.store_id.in_(series.values))
+    elif series.by in IN_LINES:
+        lines = _lines(own, "sold")
+        where.extend(_mention(own, series.values))
+        where.append(select(lines.c.total).where(lines.c[series.by].in_(series.values)).exists())
+    # Few sales were adjusted: they are looked through once, not sale by sale.
+    other = ledger.alias("other")
+    is_refund = other.c.type == "sale.refunded"
+    adjusted = (
+        select(
+            other.c.sale_id,
+            func.bool_or(other.c.type == "sale.voided").label("is_voided"),
+            cast(func.coalesce(func.sum(other.c.amount).filter(is_refund), 0), BigInteger).label("given_back"),
+        )
+        .where(*_adjusts(other, organization_id), other.c.type != "coupon.redemption_reversed")
+        .group_by(other.c.sale_id)
+        .subquery("adjusted")
+    )
+    if series.measure == "visits":
+        value: ColumnElement[Any] = cast(1, BigInteger)
+    elif series.measure == "spend" and series.by not in IN_LINES:
+        value = own.c.amount - func.coalesce(adjusted.c.given_back, 0)
     else:
-        where.append(own.c.type == "sale.completed")
-        given_back = other.c.type.in_(undone)
-        if series.by == "store_id":
-            where.append(own.c.store_id.in_(series.values))
-        elif series.by in IN_LINES:
-            lines = _lines(own, "sold")
-            where.append(select(lines.c.total).where(lines.c[series.by].in_(series.values)).exists())
-    where.append(not_(select(other.c.event_id).where(same_sale, given_back).exists()))
-    return select(
-        own.c.customer_id,
-        own.c.occurred_at.label("at"),
-        cast(_value(own, other, same_sale, series), BigInteger).label("value"),
-    ).where(*where)
+        value = _of_lines(own, ledger.alias("refund"), organization_id, series, adjusted.c.sale_id)
+    counts = func.coalesce(adjusted.c.is_voided, false()) == false()
+    return (
+        _rows(own, value)
+        .select_from(own.outerjoin(adjusted, adjusted.c.sale_id == own.c.sale_id))
+        .where(*where, own.c.type == "sale.completed", counts)
+    )
 
 
-def _value(own: FromClause, other: FromClause, same_sale: ColumnElement[bool], series: Series) -> ColumnElement[Any]:
-    if series.measure in {"visits", "redeemed"}:
-        return cast(1, BigInteger)
-    refund = and_(same_sale, other.c.type == "sale.refunded")
-    if series.measure == "spend" and series.by not in IN_LINES:
-        return own.c.amount - select(func.coalesce(func.sum(other.c.amount), 0)).where(refund).scalar_subquery()
-    sold, returned = _lines(own, "sold"), _lines(other, "returned")
+def _rows(own: FromClause, value: ColumnElement[Any]) -> Select[Any]:
+    return select(own.c.customer_id, own.c.occurred_at.label("at"), cast(value, BigInteger).label("value"))
+
+
+def _adjusts(row: FromClause, organization_id: str) -> list[ColumnElement[bool]]:
+    """As the index of adjustments has them."""
+    return [row.c.organization_id == organization_id, row.c.type.in_(ADJUSTMENTS), row.c.sale_id.is_not(None)]
+
+
+def _mention(own: FromClause, values: Collection[str]) -> list[ColumnElement[bool]]:
+    """Spares most receipts from being parsed: what a text does not hold, its lines do not, escapes aside."""
+    if len(values) > MOST_SOUGHT:
+        return []
+    sought = ["\\u", *(json.dumps(value, ensure_ascii=False) for value in values)]
+    return [or_(*(func.strpos(own.c.lines, text) > 0 for text in sought))]
+
+
+def _of_lines(
+    own: FromClause, refund: FromClause, organization_id: str, series: Series, adjusted: ColumnElement[Any]
+) -> ColumnElement[Any]:
+    """What the lines that count add up to, less the refunded ones, which only an adjusted sale has."""
+    sold, returned = _lines(own, "sold"), _lines(refund, "returned")
     mine = [lines.c[series.by].in_(series.values) if series.by in IN_LINES else lines.c.total.is_not(None)
             for lines in (sold, returned)]  # fmt: skip
     name, scale = ("quantity", UNIT) if series.measure == "units" else ("total", 1)
     out = select(func.coalesce(func.sum(sold.c[name]), 0)).where(mine[0]).scalar_subquery()
-    refunded = other.join(returned, true())
-    back = select(func.coalesce(func.sum(returned.c[name]), 0)).select_from(refunded).where(refund, mine[1])
-    return func.round((out - back.scalar_subquery()) * scale)
+    back = (
+        select(func.coalesce(func.sum(returned.c[name]), 0))
+        .select_from(refund.join(returned, true()))
+        .where(
+            *_adjusts(refund, organization_id),
+            refund.c.sale_id == own.c.sale_id,
+            refund.c.type == "sale.refunded",
+            mine[1],
+        )
+    )
+    return func.round((out - case((adjusted.is_(None), 0), else_=back.scalar_subquery())) * scale)
 
 
 def _lines(row: FromClause, name: str) -> Any:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, not_, select
 
 from shared.domain.coupons.codes import normalise
 from shared.domain.criteria.columns import DAY, NEVER, Bools, Columns, Entries, Integers
@@ -38,10 +38,10 @@ class Window:
         customer_id = tables.customer.c.customer_id
         # Set by set: one pass over the window; whoever has nothing in it has 0.
         summed = select(found.c.customer_id).group_by(found.c.customer_id)
-        holds = customer_id.in_(summed.having(self.comparison.sql(func.sum(found.c.value))))
+        holds = self.comparison.sql(func.sum(found.c.value))
         if not self.comparison.array(np.zeros(1, np.int64))[0]:
-            return holds
-        return or_(holds, customer_id.not_in(select(found.c.customer_id)))
+            return customer_id.in_(summed.having(holds))
+        return customer_id.not_in(summed.having(not_(holds)))
 
     def holds(self, columns: Columns, now: int) -> Bools:
         return self.comparison.array(_sums(columns.series[self.series], columns.size, now - self.days * DAY))
