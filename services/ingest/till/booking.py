@@ -6,13 +6,10 @@ A crash before the commit leaves nothing; after it, asking again with the same s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-
-import psycopg
 
 from services.ingest.till.asked import (
     Answer,
@@ -45,7 +42,8 @@ def book(connection: Connection, questions: Sequence[Question], now: datetime, h
     """Answer a batch in which no use comes twice. Raises psycopg.Error with nothing done."""
     answers: list[Answer] = []
     changes = Changes()
-    with at_once(connection):
+    # Until its end a pipeline is one transaction, without a BEGIN and a COMMIT to send and to wait for.
+    with connection.pipeline():
         for question, known in zip(questions, look(connection, questions, now, lock=True), strict=True):
             if isinstance(question, Wanted):
                 answers.append(_hold(question, known, now, hold_for, changes))
@@ -53,22 +51,6 @@ def book(connection: Connection, questions: Sequence[Question], now: datetime, h
                 answers.append(_settle(question, known, now, changes))
         changes.write(connection, now, now + hold_for)
     return answers
-
-
-@contextmanager
-def at_once(connection: Connection) -> Iterator[None]:
-    """A transaction whose statements are sent without waiting for each: only what is fetched, and its end, is waited
-    for. psycopg's own would wait for its beginning and its end.
-    """
-    try:
-        with connection.pipeline():
-            connection.execute("BEGIN")
-            yield
-            connection.execute("COMMIT")
-    except BaseException:
-        with suppress(psycopg.Error):
-            connection.rollback()
-        raise
 
 
 def _hold(wanted: Wanted, known: Known, now: datetime, hold_for: timedelta, changes: Changes) -> Answer:
