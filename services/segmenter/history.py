@@ -75,11 +75,13 @@ def read(connection: Connection, program: Program, ids: Sequence[str], now: date
                 since = now - timedelta(days=longest) if is_bounded else EVER
                 known = {"organization_id": program.organization_id, "ids": joined, "since": since}
                 reading = _redeemed if is_redeemed else _bought
-                found |= reading(connection, list(series), known)
+                found |= reading(connection, list(series), len(ids), known)
     return found
 
 
-def _bought(connection: Connection, series: Sequence[Series], known: Mapping[str, object]) -> dict[Hashable, Entries]:
+def _bought(
+    connection: Connection, series: Sequence[Series], size: int, known: Mapping[str, object]
+) -> dict[Hashable, Entries]:
     has_stores = any(each.by == "store_id" for each in series)
     has_lines = any(each.measure == "units" or each.by in IN_LINES for each in series)
     parts = [STORES if has_stores else NOTHING, LINES if has_lines else (sql.SQL("null, null"), sql.SQL("null"))]
@@ -90,26 +92,29 @@ def _bought(connection: Connection, series: Sequence[Series], known: Mapping[str
     )
     row = connection.execute(statement, known, binary=True).fetchone()
     if row is None or row[0] is None:
-        return dict.fromkeys(series, NONE)
+        return dict.fromkeys(series, _nothing(size))
     rows, at, amounts = row[0].astype(np.intp), row[1].astype(np.int64) + TO_UNIX, row[2].astype(np.int64)
     receipts = Receipts(amounts, row[3] or [], row[4] or [], row[5] or [])
     found: dict[Hashable, Entries] = {}
     for each in series:
         counts, values = receipts.count(each)
-        found[each] = Entries(rows[counts], at[counts], values[counts])
+        found[each] = Entries(size, rows[counts], at[counts], values[counts])
     return found
 
 
-def _redeemed(connection: Connection, series: Sequence[Series], known: Mapping[str, object]) -> dict[Hashable, Entries]:
+def _redeemed(
+    connection: Connection, series: Sequence[Series], size: int, known: Mapping[str, object]
+) -> dict[Hashable, Entries]:
     row = connection.execute(REDEEMED, known, binary=True).fetchone()
     if row is None or row[0] is None:
-        return dict.fromkeys(series, NONE)
+        return dict.fromkeys(series, _nothing(size))
     rows, at, codes = row[0].astype(np.intp), row[1].astype(np.int64) + TO_UNIX, np.array(row[2])
     found: dict[Hashable, Entries] = {}
     for each in series:
         counts = np.isin(codes, each.values) if each.values else np.ones(len(codes), np.bool_)
-        found[each] = Entries(rows[counts], at[counts], np.ones(int(counts.sum()), np.int64))
+        found[each] = Entries(size, rows[counts], at[counts], np.ones(int(counts.sum()), np.int64))
     return found
 
 
-NONE = Entries(np.zeros(0, np.intp), np.zeros(0, np.int64), np.zeros(0, np.int64))
+def _nothing(size: int) -> Entries:
+    return Entries(size, np.zeros(0, np.intp), np.zeros(0, np.int64), np.zeros(0, np.int64))

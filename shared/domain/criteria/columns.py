@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +44,47 @@ class Labels(Generic[T]):
         return np.array([decide(value) for value in self.values], np.bool_)[self.codes]
 
 
-@dataclass(frozen=True)
 class Entries:
-    """What customers did: entry i is of the customer in row `rows[i]`, at `at[i]`, and adds `values[i]`."""
+    """What `size` customers did: entry i is of the customer in row `rows[i]`, at `at[i]`, and adds `values[i]`.
 
-    rows: npt.NDArray[np.intp]
-    at: Integers
-    values: Integers
+    In the order of the rows, and of time within each: what a window holds of a customer is then one run, its end fixed,
+    its beginning the same for whatever is asked of windows of that length.
+    """
+
+    def __init__(self, size: int, rows: npt.NDArray[np.intp], at: Integers, values: Integers) -> None:
+        self.at = at
+        self.values = values
+        self._bounds = np.searchsorted(rows, np.arange(size + 1))
+        self._totals = _cumulated(values)
+        self._firsts: dict[int, npt.NDArray[np.intp]] = {}
+
+    def sums(self, edge: int) -> Integers:
+        """Of each customer's values after `edge`."""
+        sums: Integers = self._totals[self._bounds[1:]] - self._totals[self._first(edge)]
+        return sums
+
+    def earliest(self, edge: int) -> Integers:
+        """The first instant after `edge` at which each customer did something; NEVER for none."""
+        first = self._first(edge)
+        found = np.full(len(first), NEVER, np.int64)
+        has_any = first < self._bounds[1:]
+        found[has_any] = self.at[first[has_any]]
+        return found
+
+    def _first(self, edge: int) -> npt.NDArray[np.intp]:
+        known = self._firsts.get(edge)
+        if known is None:
+            before = _cumulated(self.at <= edge)
+            begins = self._bounds[:-1]
+            known = self._firsts[edge] = begins + before[self._bounds[1:]] - before[begins]
+        return known
+
+
+def _cumulated(values: npt.NDArray[Any]) -> Integers:
+    """Element i is the sum of the first i values."""
+    sums = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 @dataclass

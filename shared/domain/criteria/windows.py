@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, func, not_, select
 
 from shared.domain.coupons.codes import normalise
-from shared.domain.criteria.columns import DAY, NEVER, Bools, Columns, Entries, Integers
+from shared.domain.criteria.columns import DAY, MISSING, NEVER, Bools, Columns, Entries, Integers
 from shared.domain.criteria.history import UNIT, Series, entries
 from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables, plural
 from shared.domain.criteria.numbers import LIMIT, OPERATORS, Comparison
@@ -44,10 +44,10 @@ class Window:
         return customer_id.not_in(summed.having(not_(holds)))
 
     def holds(self, columns: Columns, now: int) -> Bools:
-        return self.comparison.array(_sums(columns.series[self.series], columns.size, now - self.days * DAY))
+        return self.comparison.array(columns.series[self.series].sums(now - self.days * DAY))
 
     def flips(self, columns: Columns, now: int) -> Integers | None:
-        return _next_to_leave(columns.series[self.series], columns.size, self.days, now)
+        return _next_to_leave(columns.series[self.series], self.days, now)
 
     def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
         return _sql_next_to_leave(tables, self.series, self.days, now)
@@ -79,14 +79,14 @@ class Happened:
         return customer_id.in_(these) if self.is_any else customer_id.not_in(these)
 
     def holds(self, columns: Columns, now: int) -> Bools:
-        edge = None if self.days is None else now - self.days * DAY
-        happened: Bools = _sums(columns.series[self.series], columns.size, edge) > 0
+        edge = MISSING if self.days is None else now - self.days * DAY
+        happened: Bools = columns.series[self.series].sums(edge) > 0
         return happened if self.is_any else ~happened
 
     def flips(self, columns: Columns, now: int) -> Integers | None:
         if self.days is None:
             return None
-        return _next_to_leave(columns.series[self.series], columns.size, self.days, now)
+        return _next_to_leave(columns.series[self.series], self.days, now)
 
     def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
         return None if self.days is None else _sql_next_to_leave(tables, self.series, self.days, now)
@@ -99,20 +99,10 @@ class Happened:
         return f"has {'' if self.is_any else 'not '}{verb}{what}{span}"
 
 
-def _sums(found: Entries, size: int, edge: int | None) -> Integers:
-    sums = np.zeros(size, np.int64)
-    inside = slice(None) if edge is None else found.at > edge
-    np.add.at(sums, found.rows[inside], found.values[inside])
-    return sums
-
-
-def _next_to_leave(found: Entries, size: int, days: int, now: int) -> Integers:
+def _next_to_leave(found: Entries, days: int, now: int) -> Integers:
     """When the earliest entry leaves the window."""
-    earliest = np.full(size, NEVER, np.int64)
-    due = found.at + days * DAY
-    later = due > now
-    np.minimum.at(earliest, found.rows[later], due[later])
-    return earliest
+    earliest = found.earliest(now - days * DAY)
+    return np.where(earliest == NEVER, NEVER, earliest + days * DAY)
 
 
 def _sql_next_to_leave(tables: Tables, series: Series, days: int, now: datetime) -> ColumnElement[Any]:
