@@ -36,7 +36,7 @@ WITH RECURSIVE o AS (
 )
 SELECT organization_id FROM o WHERE organization_id IS NOT NULL
 """
-# None for a few seconds while a segment is filled: a fill's changes are many, and to be filled is what people wait for.
+# None for some seconds while a segment is filled: a fill's changes are many, and to be filled is what people wait for.
 # Later changes wait behind them, because a customer's stay in order.
 BATCHES = """
 SELECT batch_id FROM outbox WHERE organization_id = %(organization_id)s AND NOT EXISTS (
@@ -66,7 +66,7 @@ WHERE (organization_id, topic, partition, "offset")
 AT_ONCE = 5_000  # changes
 BATCHES_AT_ONCE = 64
 MANY = 2_000  # changes: more are there by now
-FILL_PATIENCE = 10.0  # seconds from when a segment was made or edited
+FILL_PATIENCE = 30.0  # seconds from when a segment was made or edited
 GATHER = 0.02  # seconds: what changes close together goes together
 PATIENCE = 30.0  # seconds
 LETTERS_AT_ONCE = 50  # of up to 2 MB each
