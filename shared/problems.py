@@ -25,6 +25,7 @@ _STATUS: dict[type[RegularsError], int] = {
     ForbiddenError: 403,
     TransientError: 503,
 }
+_NO_OBJECT = {"missing", "model_type", "model_attributes_type", "dict_type"}
 _PLACES = ("body", "query", "path", "header", "cookie")
 # What pydantic says in the language of its types.
 _SAID = {
@@ -169,6 +170,8 @@ async def _by_framework(request: Request, error: Exception) -> JSONResponse:
 def _said(error: Mapping[str, Any]) -> FieldError:
     if error["type"] == "json_invalid":  # its place is a position in the text
         return {"field": "", "message": f"must be JSON: {error['ctx']['error']}"}
+    if tuple(error["loc"]) == ("body",) and error["type"] in _NO_OBJECT:
+        return {"field": "", "message": "The body must be a JSON object, with Content-Type: application/json"}
     said = _SAID.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] in {PRINTABLE, PRINTABLE_LINES}:
         said = "must not hold control characters: take them out"

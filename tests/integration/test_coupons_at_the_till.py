@@ -240,6 +240,26 @@ def test_a_first_purchase_coupon_counts_once_though_no_sale_has_arrived_yet(inge
     assert till.hold("HELLO5", "S-3", customer_id="c-2").status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("content", "kind", "said"),
+    [
+        (b"", "application/json", "The body must be a JSON object, with Content-Type: application/json"),
+        (b"[]", "application/json", "The body must be a JSON object, with Content-Type: application/json"),
+        (b'{"sale_id": "a", "total": 5}', "text/plain", "The body must be a JSON object, with Content-Type"),
+        (
+            b'{"sale_id": "a\\nb", "total": 5}',
+            "application/json",
+            "sale_id: must not hold control characters: take them out",
+        ),
+    ],
+)
+def test_what_is_no_basket_is_told_what_to_send(ingest: Service, content: bytes, kind: str, said: str) -> None:
+    headers = {"authorization": f"Bearer {ingest.token}", "content-type": kind}
+    refused = ingest.client.post("/v1/coupons/VIP500/quote", content=content, headers=headers)
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith(said)
+
+
 def test_an_empty_basket_is_told_what_to_do(ingest: Service, till: Till) -> None:
     add_coupon(ingest.engine, "VIP500")
     for total in (0, -5):

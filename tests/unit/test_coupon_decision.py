@@ -136,6 +136,12 @@ def test_an_unknown_code_says_so_alone() -> None:
     assert codes(decide(replace(TEN_PERCENT, unique_only=True))) == ["unknown_code"]
 
 
+def test_no_code_at_all_is_said_as_a_cashier_would() -> None:
+    nothing = judge(None, Basket("S-1", 1), Facts(), NOW, currency="INR", time_zone="UTC", code="")
+    assert isinstance(nothing, Refused)
+    assert nothing.reasons[0].message == "No code was read. Please read it again."
+
+
 def test_dates_are_half_open() -> None:
     dated = replace(TEN_PERCENT, valid_from=NOW, valid_until=NOW + timedelta(seconds=1))
     assert isinstance(decide(dated), Offer)

@@ -86,7 +86,10 @@ async def quote(request: Request, code: Code, basket: BasketBody, key: Terminal)
     "/v1/coupons/{code}/holds",
     status_code=201,
     response_model=Hold,
-    responses=described(401, 403, 409, 422, 429, 503),
+    responses={
+        200: {"model": Hold, "description": "The same sale again: its hold as it is"},
+        **described(401, 403, 409, 422, 429, 503),
+    },
 )
 async def hold(request: Request, code: Code, basket: BasketBody, key: Terminal) -> Response:
     """Keep a use for a sale, ten minutes by default. The same sale again: 200 with the same hold; after it ran out or

@@ -79,7 +79,7 @@ def hint(code: str) -> str:
     """What a cashier can do about a code that does not exist."""
     if len(code) == UNIQUE_LENGTH and not is_well_formed(code):
         return "A character of it seems to be wrong: read it again."
-    return "Please read it again." if code else ""
+    return "Please read it again."
 
 
 def _times_x(value: int) -> int:

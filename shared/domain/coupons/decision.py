@@ -40,7 +40,8 @@ def judge(
     dates and hours.
     """
     if coupon is None or (coupon.unique_only and not facts.is_unique):
-        return Refused((Reason(ReasonCode.UNKNOWN_CODE, f"There is no coupon {code}. {hint(code)}".strip()),))
+        sentence = f"There is no coupon {code}. {hint(code)}" if code else "No code was read. Please read it again."
+        return Refused((Reason(ReasonCode.UNKNOWN_CODE, sentence),))
     base, lines = _base(coupon, basket)
     reasons = (
         *_by_state(coupon),
