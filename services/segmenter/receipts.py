@@ -24,6 +24,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 Lines = list[Line]
 READER = msgspec.json.Decoder(Lines)
+ALL_READER = msgspec.json.Decoder(list[Lines])
 
 
 class Receipts:
@@ -35,7 +36,7 @@ class Receipts:
     def __init__(self, amounts: Integers, stores: Sequence[str], sold: Sequence[str], returned: Sequence[str]) -> None:
         self.amounts = amounts
         self.stores = np.array(stores)
-        self._sold = [READER.decode(lines) if lines else [] for lines in sold]
+        self._sold = ALL_READER.decode(f"[{','.join(lines or '[]' for lines in sold)}]")
         self._returned = [_joined(lines) if lines else [] for lines in returned]
 
     def count(self, series: Series) -> tuple[Bools, Integers]:
@@ -49,8 +50,20 @@ class Receipts:
             return counts, np.ones(len(self.amounts), np.int64)
         if series.measure == "spend":
             return counts, self.amounts
-        units = [_units(sold, returned) for sold, returned in zip(self._sold, self._returned, strict=True)]
-        return counts, np.array(units, np.int64)
+        return counts, self._all_units()
+
+    def _all_units(self) -> Integers:
+        """Of all lines. Most sales have whole quantities, and nothing was given back: they are added at once."""
+        quantities = np.array([line.quantity for lines in self._sold for line in lines], np.float64)
+        ends = np.cumsum([0, *map(len, self._sold)])
+        is_whole = np.concatenate([[0], np.cumsum(quantities == np.floor(quantities))])
+        totals = np.concatenate([[0], np.cumsum(quantities.astype(np.int64))])
+        units: Integers = (totals[ends[1:]] - totals[ends[:-1]]) * UNIT
+        is_plain = is_whole[ends[1:]] - is_whole[ends[:-1]] == np.diff(ends)
+        is_plain &= np.array([not lines for lines in self._returned], np.bool_)
+        for row in np.flatnonzero(~is_plain).tolist():
+            units[row] = _units(self._sold[row], self._returned[row])
+        return units
 
     def _of_lines(self, series: Series) -> tuple[Bools, Integers]:
         values = set(series.values)
