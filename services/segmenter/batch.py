@@ -19,6 +19,7 @@ from services.segmenter.moves import Moves
 from services.segmenter.program import Program, Programs
 from services.segmenter.staging import Connection
 from shared.clock import Clock, utc_now
+from shared.domain.events import Reason
 from shared.logging import logger
 
 log = logger(__name__)
@@ -201,7 +202,7 @@ def process_or_split(batches: Batches, records: Sequence[Record], guard: Guard |
             ]
         record = records[0]
         message = f"cannot be stored: {str(error).splitlines()[0]}"
-        letter = Letter(record, "not_storable", message, intake.organization_of(record))
+        letter = Letter(record, Reason.NOT_STORABLE, message, intake.organization_of(record))
         with batches.connection.transaction():
             dead_letters.store(batches.connection, [letter])
         return [Outcome([record], letters=[letter])]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from services.installation import DataDir, adopt
+from shared.domain.reasons import Reason as Known
 
 app = typer.Typer()
 letters = typer.Typer(
@@ -16,8 +17,19 @@ letters = typer.Typer(
 app.add_typer(letters, name="dead-letters")
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only those with this reason, such as invalid_field.")]
 SHOWN = 20
+
+
+def _reason(text: str | None) -> str | None:
+    if text is not None and text not in set(Known):
+        raise typer.BadParameter(f"{text!r} is no reason; there are {', '.join(Known)}")
+    return text
+
+
+Reason = Annotated[
+    str | None,
+    typer.Option("--reason", callback=_reason, help="Only those with this reason, such as invalid_field."),
+]
 
 
 @app.command()
@@ -132,6 +144,9 @@ def replay_letters(
     settings = _settings(data_dir)
     which = replay.chosen(reason, _place(at) if at else None)
     total = sum(replay.counts(settings, which).values())
+    if at and not total:
+        typer.echo(f"Nothing is to be replayed at {at}; `regulars dead-letters list --all` shows all places.", err=True)
+        raise typer.Exit(1)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("Replaying", total=total)
         done = replay.replay(settings, which, lambda number: bar.advance(task, number))

@@ -23,6 +23,7 @@ from shared.database.engine import engine
 from shared.database.ledger_stats import STATS
 from shared.database.predicate import hold_sets
 from shared.database.tables import customer, ledger, organization
+from shared.errors import NotFoundError
 
 LOOKED_AGAIN = 2.5  # seconds for which suspects are looked at again, once at least
 BETWEEN_LOOKS = 0.5
@@ -65,7 +66,7 @@ class Report:
 
 
 def verify(database: str, organization_id: str | None = None, tell: Tell = lambda *_: None) -> Report:
-    """Check one organization, or all. `tell` hears what is being checked."""
+    """Check one organization, or all. `tell` hears what is being checked. Raises NotFoundError for an unknown one."""
     report = Report()
     reader = engine(database, pool_size=READERS + 1).execution_options(isolation_level="REPEATABLE READ")
     try:
@@ -73,6 +74,8 @@ def verify(database: str, organization_id: str | None = None, tell: Tell = lambd
             mine = organization.c.organization_id == organization_id if organization_id else true()
             query = select(organization.c.organization_id, organization.c.time_zone).where(mine)
             found = connection.execute(query.order_by(organization.c.organization_id)).all()
+        if organization_id and not found:
+            raise NotFoundError(f"There is no organization {organization_id!r}, so nothing was checked.")
         for name, time_zone in found:
             report.differences += _wrong(reader, name, time_zone, report, tell)
     finally:

@@ -29,3 +29,4 @@ class Reason(StrEnum):
     WRONG_ORGANIZATION = "wrong_organization", "The key belongs to another organization than the event."
     WRONG_CURRENCY = "wrong_currency", "The currency is not the organization's."
     DUPLICATE_SALE = "duplicate_sale", "The sale is known already from another event."
+    NOT_STORABLE = "not_storable", "PostgreSQL itself refused it."

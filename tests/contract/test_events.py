@@ -114,6 +114,7 @@ def test_bad_examples_cover_every_reason_that_decoding_gives_but_size():
         Reason.WRONG_ORGANIZATION,
         Reason.WRONG_CURRENCY,
         Reason.DUPLICATE_SALE,
+        Reason.NOT_STORABLE,
     }
     assert {json.loads(path.read_bytes())["reason_code"] for path in BAD} == set(Reason) - elsewhere
 
