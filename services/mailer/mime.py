@@ -35,10 +35,10 @@ def written(mail: Mail, message_id: str, date: str, *, eight_bit: bool) -> bytes
     """The mail's octets up to, and with, the line with the dot. `message_id`: with its brackets. `eight_bit`: whether
     the server takes what is not ASCII as it is (8BITMIME, RFC 6152).
     """
-    return _framed(mail, message_id, date, eight_bit=eight_bit) or _by_itself(mail, message_id, date, eight_bit)
+    return framed(mail, message_id, date, eight_bit=eight_bit) or _by_itself(mail, message_id, date, eight_bit)
 
 
-def _framed(mail: Mail, message_id: str, date: str, *, eight_bit: bool) -> bytes | None:
+def framed(mail: Mail, message_id: str, date: str, *, eight_bit: bool) -> bytes | None:
     """The mail in the frame of its form; None where it does not fit."""
     frame = _frame(mail.form, eight_bit)
     if frame is None:

@@ -132,7 +132,7 @@ class ResendProvider:
         # Without "permissive" one bad address would hold up the other 99.
         options: resend.Batch.SendOptions = {"idempotency_key": idempotency_key, "batch_validation": "permissive"}
         try:
-            answer = resend.Batch.send([_params(mail) for mail in mails], options)
+            answer = resend.Batch.send([params(mail) for mail in mails], options)
         except ResendError as error:
             return _outcome(error, self._http.unreachable)
         refused = {int(each["index"]): str(each["message"]) for each in answer.get("errors") or ()}
@@ -152,7 +152,7 @@ def _body(json: dict[str, object] | list[object] | None) -> bytes:
     return b"[" + b",".join(ready) + b"]" if ready else encode(json)
 
 
-def _params(mail: Mail) -> resend.Emails.SendParams:
+def params(mail: Mail) -> resend.Emails.SendParams:
     """The SDK copies the fields and gives them to its HTTP client: a mail that is JSON already goes as one field."""
     return cast("resend.Emails.SendParams", {READY: _stencil(mail.form).filled(mail.values)})
 
