@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import select
 import smtplib
+import socket
 import ssl
+import struct
+import sys
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -91,6 +94,7 @@ class Line:
         if self._smtp.sock is None:
             raise ConnectionError("The server ended the connection.")
         self._socket = self._smtp.sock
+        _wait_in_kernel(self._socket)
         self._lines = self._socket.makefile("rb")
         self._asked = False
         self._commands: list[str] = []
@@ -166,6 +170,18 @@ class Line:
             if line[3:4] != b"-":
                 return Reply(int(line[:3]), " ".join(texts), to)
             line = self._lines.readline(2048)
+
+
+def _wait_in_kernel(connection: socket.socket) -> None:
+    """Python polls before each call on a socket that has a timeout; with the kernel's own timeout a call is one call.
+    TLS reads in pieces of its own and stays as it is.
+    """
+    if isinstance(connection, ssl.SSLSocket) or sys.platform == "win32":
+        return
+    span = struct.pack("ll", int(TIMEOUT), int(TIMEOUT % 1 * 1e6))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
+    connection.settimeout(None)
 
 
 def _connected(server: Server) -> smtplib.SMTP:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from services.local import ports
+from services.mailer import smtp_line
 from services.mailer.provider import Accepted, Halted, Mail, Outcome, Retry, form_of
 from services.mailer.smtp_line import server_of
 from services.mailer.smtp_provider import SmtpProvider, signed_return_path, to_sender
@@ -107,6 +109,15 @@ def test_only_the_mail_whose_answer_was_cut_is_in_doubt(inbox: SmtpSink) -> None
     assert isinstance(again, Accepted)
     ids = [kept.parsed["Message-ID"] for kept in inbox.mails if kept.to == mails[doubtful].to]
     assert ids == [f"<{mails[doubtful].message_id}@acme.example>"] * 2
+
+
+def test_a_server_that_falls_silent_is_left(inbox: SmtpSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_line, "TIMEOUT", 0.3)
+    done = threading.Event()
+    inbox.on_mail = lambda _: done.wait(30) and None
+    outcome = sent(inbox, [mail("a@example.com")])
+    done.set()
+    assert isinstance(outcome, Retry)
 
 
 def test_it_stops_where_it_is_told_and_gives_the_rest_back(inbox: SmtpSink) -> None:
