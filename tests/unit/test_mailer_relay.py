@@ -1,0 +1,58 @@
+"""mail.sent by template is the event's own encoding."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.mailer.batches import Letter
+from services.mailer.relay import events_of
+from shared.domain.event_types import MailData
+from shared.domain.events import MailSent, kafka_key
+
+IDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
+
+
+@given(
+    st.lists(st.tuples(IDS, st.none() | st.just("") | IDS), min_size=1, max_size=5),
+    IDS,
+    st.datetimes(timezones=st.just(UTC)),
+)
+def test_each_event_is_its_own_encoding(sent: list[tuple[str, str | None]], campaign_id: str, at: datetime) -> None:
+    letters = [Letter(str(uuid.uuid4()), customer, "a@x.example", {"first_name": "A"}, 1) for customer, _ in sent]
+    batch = SimpleNamespace(
+        organization_id="demo",
+        campaign_id=campaign_id,
+        accepted_at=at,
+        letters=msgspec.json.encode(letters),
+        ids=msgspec.json.encode([email_id for _, email_id in sent]),
+    )
+    expected = [
+        MailSent(
+            specversion="1.0",
+            id=f"{letter.message_id}:sent",
+            source="/demo/mailer",
+            time=at,
+            data=MailData(
+                organization_id="demo",
+                message_id=letter.message_id,
+                campaign_id=campaign_id,
+                customer_id=letter.customer_id,
+                email_id=email_id or None,
+            ),
+        )
+        for letter, (_, email_id) in zip(letters, sent, strict=True)
+        if email_id is not None
+    ]
+    found = list(events_of(cast("Any", batch)))
+    assert found == [(kafka_key(event), msgspec.json.encode(event)) for event in expected]
+
+
+def test_a_batch_whose_letters_are_gone_tells_nothing() -> None:
+    assert list(events_of(cast("Any", SimpleNamespace(letters=None, ids=None)))) == []
