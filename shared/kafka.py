@@ -1,10 +1,9 @@
-"""Topics, their names and how clients are configured. Nothing connects at import."""
+"""How topics are made and clients are configured. Nothing connects at import."""
 
 from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from enum import StrEnum
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaProducer
@@ -12,24 +11,12 @@ from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from shared.settings import Settings
+from shared.topics import Topic
+
+__all__ = ["LARGEST_LETTER", "Topic", "create_topics", "discard", "is_reachable", "producer"]
 
 # Bytes: a dead letter is as large as any record that the other topics take, and its reason beside it.
 LARGEST_LETTER = 4_194_304
-
-
-class Topic(StrEnum):
-    """Every topic, by its published name."""
-
-    SALES = "pos.sales.v1"
-    COUPONS = "pos.coupons.v1"
-    CUSTOMERS = "pos.customers.v1"
-    SEGMENTS = "crm.segments.v1"
-    MAIL = "crm.mail.v1"
-    DEAD_LETTERS = "crm.dead-letter.v1"
-
-    def on(self, settings: Settings) -> str:
-        """The name on this broker, with the prefix that keeps installations apart."""
-        return settings.topic_prefix + self.value
 
 
 def create_topics(settings: Settings) -> None:

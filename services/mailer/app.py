@@ -30,9 +30,9 @@ from shared.clock import Clock, utc_now
 from shared.database.engine import hot_engine
 from shared.database.tables import organization
 from shared.domain.delivery import backoff
-from shared.kafka import Topic
 from shared.logging import logger
 from shared.settings import MailerSettings
+from shared.topics import Topic
 
 log = logger(__name__)
 

@@ -15,8 +15,8 @@ from shared import metrics
 from shared.clock import Clock
 from shared.domain.events import SegmentEntered, decode
 from shared.errors import InvalidError
-from shared.kafka import Topic
 from shared.logging import logger
+from shared.topics import Topic
 
 log = logger(__name__)
 

@@ -23,9 +23,9 @@ from shared.database.tables import mail_batch
 from shared.domain.event_types import MailData
 from shared.domain.events import MailSent
 from shared.errors import TransientError
-from shared.kafka import Topic
 from shared.kafka_batches import Batches, batch_producer
 from shared.settings import Settings
+from shared.topics import Topic
 
 BATCHES: Final = 30
 ACKNOWLEDGE: Final = 10.0
