@@ -27,8 +27,14 @@ _STATUS: dict[type[RegularsError], int] = {
 }
 _NO_OBJECT = {"missing", "model_type", "model_attributes_type", "dict_type"}
 _PLACES = ("body", "query", "path", "header", "cookie")
+_TRIGGERS = frozenset({"segment_entered", "birthday", "anniversary"})
+_INSTANT = 'must be an instant with its time zone, such as "2026-11-22T10:15:00Z"'
 # What pydantic says in the language of its types.
 _SAID = {
+    "timezone_aware": _INSTANT,
+    "datetime_type": _INSTANT,
+    "datetime_parsing": _INSTANT,
+    "datetime_from_date_parsing": _INSTANT,
     "missing": "is missing",
     "extra_forbidden": "is not known here: take it out",
     "dict_type": "must be an object",
@@ -181,4 +187,8 @@ def _said(error: Mapping[str, Any]) -> FieldError:
 def _path(location: Sequence[int | str]) -> str:
     """`lines[2].total` of ("body", "lines", 2, "total"): as a person writes it, without where FastAPI looked."""
     steps = location[1:] if location and location[0] in _PLACES else location
+    # pydantic names which kind of trigger it took it for; no such step is in the body
+    steps = [
+        step for last, step in zip(("", *steps), steps, strict=False) if last != "trigger" or step not in _TRIGGERS
+    ]
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from services.admin.ab_results import AbResult
 from services.admin.instants import Instant
@@ -175,4 +175,4 @@ class Campaign(Content):
 class SendAt(Form):
     """When to send."""
 
-    at: Instant | None = Field(None, description="null for now.")
+    at: AwareDatetime | None = Field(None, description="null for now.")

@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named(api: Api) -> None:
         ({"audience": {"include_segments": ["at-risk", "nowhere"]}}, "audience.include_segments[1]"),
         ({"audience": {"minimum_spent": 1.5}}, "audience.minimum_spent"),
         ({"trigger": {"on": "segment_entered", "segment_id": "nowhere"}}, "trigger.segment_id"),
-        ({"trigger": {"on": "birthday", "days_before": -1}}, "trigger.birthday.days_before"),
+        ({"trigger": {"on": "birthday", "days_before": -1}}, "trigger.days_before"),
         ({"trigger": {"on": "full_moon"}}, "trigger"),
         ({"grant_days": 30}, ""),
         ({"holdout_percent": 200}, "holdout_percent"),
@@ -125,6 +125,10 @@ def test_a_one_off_is_scheduled_paused_resumed_and_cancelled(api: Api) -> None:
         api("POST", f"{path}/send", {"at": (later - timedelta(days=3)).isoformat()}).json()["errors"][0]["field"]
         == "at"
     )
+    for at in ("2099-12-01T00:00:00", "tomorrow", {}):
+        refused = api("POST", f"{path}/send", {"at": at})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "at")
+        assert "an instant with its time zone" in refused.json()["detail"]
     scheduled = api("POST", f"{path}/send", {"at": later.isoformat()}).json()
     assert (scheduled["state"], scheduled["send_at"]) == ("scheduled", later.isoformat().replace("+00:00", "Z"))
     assert api("POST", f"{path}/activate").status_code == 409
