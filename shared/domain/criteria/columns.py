@@ -103,6 +103,8 @@ class Columns:
     """static segment's id -> who is in it"""
     series: Mapping[Hashable, Entries] = field(default_factory=dict)
     """history.Series -> what of the history counts for it"""
+    derived: dict[str, Integers] = field(default_factory=dict)
+    """What leaves computed of these, for each other"""
 
     def __getitem__(self, name: str) -> Integers:
         return self.numbers[name]

@@ -62,8 +62,7 @@ class Age:
         return at > edge if self.within else (at <= edge) & (at != MISSING)
 
     def flips(self, columns: Columns, now: int) -> Integers | None:
-        at = columns[COLUMN_OF[self.field]]
-        due = np.where(at == MISSING, MISSING, at) + np.where(at == MISSING, 0, self.days * DAY)
+        due = columns[COLUMN_OF[self.field]] + self.days * DAY  # what is MISSING stays in the remotest past
         return np.where(due > now, due, NEVER)
 
     def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:

@@ -125,8 +125,10 @@ class AverageBasket:
 
 def average_basket(columns: Columns) -> Integers:
     """Rounded half up; 0 where there was no visit."""
-    visits = np.maximum(columns["visit_count"], 1)
-    average: Integers = (2 * columns["total_spent"] + visits) // (2 * visits)
+    average = columns.derived.get("average_basket")
+    if average is None:
+        visits = np.maximum(columns["visit_count"], 1)
+        average = columns.derived["average_basket"] = (2 * columns["total_spent"] + visits) // (2 * visits)
     return average
 
 
