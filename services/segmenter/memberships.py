@@ -16,7 +16,6 @@ from services.segmenter.staging import Connection
 from shared.clock import Clock
 from shared.domain.criteria import NEVER
 from shared.domain.criteria.columns import micros
-from shared.domain.criteria.tree import Answers, earliest_flip
 
 MOVE = """
 UPDATE customer c SET memberships = m.memberships, scheduled_at = nullif(m.scheduled_at, 'infinity')
@@ -110,11 +109,9 @@ def evaluate(  # noqa: PLR0917 - who, when, why
     customers.columns.static = {name: desired[:, slot] for name, slot in program.static_slots.items()}
     if program.series:
         customers.columns.series = history.read(connection, program, customers.ids, now)
-    answers: Answers = {}
-    for segment in program.segments:
-        if segment.criteria is not None:
-            desired[:, segment.slot] = segment.criteria.holds(customers.columns, at, answers)
-    flips = earliest_flip(program.leaves, customers.columns, at)
+    for segment, held in zip(program.dynamic, program.plan.holds(customers.columns, at), strict=True):
+        desired[:, segment.slot] = held
+    flips = program.plan.flips(customers.columns, at)
     kept = np.where(customers.scheduled <= at, NEVER, customers.scheduled) if is_due else customers.scheduled
     scheduled = np.minimum(kept, flips)
     verdict = Verdict(customers, np.packbits(desired, axis=1, bitorder="little"), scheduled)

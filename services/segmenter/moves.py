@@ -60,9 +60,10 @@ class Moves:
 
     def add(self, program: Program, change: Bits, after: Bits) -> None:
         """Count changed memberships, by slot."""
-        for slot in np.flatnonzero(change.any(axis=0)).tolist():
-            entered = int((change[:, slot] & after[:, slot]).sum())
-            left = int(change[:, slot].sum()) - entered
+        changed, came = change.sum(axis=0), (change & after).sum(axis=0)
+        for slot in np.flatnonzero(changed).tolist():
+            entered = int(came[slot])
+            left = int(changed[slot]) - entered
             self.entered += entered
             self.left += left
             key = (program.organization_id, program.segment_ids[slot])
@@ -101,18 +102,10 @@ def publish(  # noqa: PLR0917 - what changed, from what to what, when and why
     for why, moved in parts:
         who = np.flatnonzero(moved.any(axis=1))
         if who.size:
-            entered = np.packbits(moved[who] & desired[who], axis=1, bitorder="little")
-            left = np.packbits(moved[who] & ~desired[who], axis=1, bitorder="little")
+            entered = program.lists(moved[who] & desired[who])
+            left = program.lists(moved[who] & ~desired[who])
             rows = [
-                (
-                    program.organization_id,
-                    next(numbers),
-                    ids[row],
-                    now,
-                    why,
-                    program.names(entered[n].tobytes()),
-                    program.names(left[n].tobytes()),
-                )
+                (program.organization_id, next(numbers), ids[row], now, why, entered[n], left[n])
                 for n, row in enumerate(who.tolist())
             ]
             copy(connection, COPY_CHANGES, CHANGE_TYPES, rows)

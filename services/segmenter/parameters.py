@@ -112,11 +112,15 @@ def bits_of(rows: npt.NDArray[np.uint8]) -> Bits:
     return Bits(len(rows), elements.tobytes())
 
 
-def texts_raw(values: Sequence[str]) -> bytes:
+def element(text: str) -> bytes:
+    """A text as an element of an array."""
+    encoded = text.encode()
+    return len(encoded).to_bytes(4, "big") + encoded
+
+
+def texts_raw(elements: Sequence[bytes]) -> bytes:
     """A text[] as it goes into a binary COPY."""
-    encoded = [value.encode() for value in values]
-    elements = b"".join([len(value).to_bytes(4, "big") + value for value in encoded])
-    return Texts(len(encoded), elements).raw
+    return Texts(len(elements), b"".join(elements)).raw
 
 
 def texts(values: Sequence[str]) -> str:

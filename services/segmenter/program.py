@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,13 @@ from services.segmenter import parameters
 from services.segmenter.staging import Connection
 from shared.domain.criteria import Criteria, Leaf, parse
 from shared.domain.criteria.history import Series
+from shared.domain.criteria.tree import Plan
 from shared.domain.criteria.windows import series_of
 from shared.errors import InvalidError
 from shared.logging import logger
 
 log = logger(__name__)
 
-MOST_NAMED = 10_000
 # Changes whenever any segment is made, edited, filled or deleted.
 FINGERPRINT = """
 SELECT md5(coalesce(string_agg(concat_ws(' ', segment_id, version, state, slot), ',' ORDER BY segment_id), ''))
@@ -93,18 +94,25 @@ class Program:
         return {segment.slot: segment.segment_id for segment in self.segments}
 
     @cached_property
-    def _named(self) -> dict[bytes, bytes]:
-        return {}
+    def dynamic(self) -> list[Segment]:
+        return [segment for segment in self.segments if segment.criteria is not None]
 
-    def names(self, memberships: bytes) -> bytes:
-        """The ids of the segments whose bits are set, as a text[] in PostgreSQL's binary form."""
-        known = self._named.get(memberships)
-        if known is None:
-            if len(self._named) >= MOST_NAMED:
-                self._named.clear()
-            found = [self.segment_ids[slot] for slot in slots(memberships) if slot in self.segment_ids]
-            known = self._named[memberships] = parameters.texts_raw(found)
-        return known
+    @cached_property
+    def plan(self) -> Plan:
+        """Of the dynamic segments, in their order."""
+        return Plan([segment.criteria for segment in self.segments if segment.criteria is not None])
+
+    @cached_property
+    def _elements(self) -> list[bytes]:
+        """Each slot's segment as an element of a text[]."""
+        return [parameters.element(self.segment_ids.get(slot, "")) for slot in range(self.width * 8)]
+
+    def lists(self, bits: npt.NDArray[np.bool_]) -> list[bytes]:
+        """For each row the ids of the segments whose bits are set, as a text[] in PostgreSQL's binary form."""
+        rows, places = np.nonzero(bits & self.mask)
+        bounds = np.searchsorted(rows, np.arange(len(bits) + 1)).tolist()
+        elements = [self._elements[place] for place in places.tolist()]
+        return [parameters.texts_raw(elements[first:end]) for first, end in itertools.pairwise(bounds)]
 
     @cached_property
     def causes(self) -> dict[int, str]:
@@ -127,12 +135,6 @@ class Programs:
             segments = tuple(segment for row in rows if (segment := _segment(*row)) is not None)
             known = self._known[organization_id] = Program(organization_id, time_zone, fingerprint, segments)
         return known
-
-
-@cache
-def slots(bits: bytes) -> tuple[int, ...]:
-    """The bits that are set."""
-    return tuple(place * 8 + bit for place, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1)
 
 
 def _segment(segment_id: str, kind: str, criteria: object, slot: int, state: str, version: int) -> Segment | None:  # noqa: PLR0917

@@ -16,7 +16,6 @@ from psycopg.types.json import Jsonb
 from services.segmenter import pair
 from services.segmenter.backfill import Backfill
 from services.segmenter.batch import Batches, process_or_split
-from services.segmenter.program import slots
 from shared.domain.criteria import NEVER, parse
 from shared.domain.criteria.columns import micros
 from shared.settings import SegmenterSettings
@@ -138,3 +137,8 @@ def test_a_deleted_segment_gives_its_bits_back(batches: Batches, database: str) 
     assert connection.execute("SELECT count(*) FROM segment WHERE segment_id = 'fresh'").fetchone() == (0,)
     kept = connection.execute("SELECT memberships FROM customer").fetchall()
     assert not any(SLOT in slots(bits) for (bits,) in kept)
+
+
+def slots(bits: bytes) -> set[int]:
+    """The bits that are set."""
+    return {place * 8 + bit for place, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,6 +78,24 @@ class Age:
             if self.within
             else f"{WORDS[self.field]} {days} ago or longer"
         )
+
+
+def spans_of(leaves: Iterable[object]) -> dict[str, Integers]:
+    """The spans of all ages among some leaves, by column, each once and sorted."""
+    days: dict[str, set[int]] = {}
+    for leaf in leaves:
+        if isinstance(leaf, Age):
+            days.setdefault(COLUMN_OF[leaf.field], set()).add(leaf.days)
+    return {name: np.array(sorted(found), np.int64) * DAY for name, found in days.items()}
+
+
+def first_flip(at: Integers, spans: Integers, now: int) -> Integers:
+    """What `Age.flips` says at the earliest, over ages of these spans."""
+    is_there = at != MISSING
+    since = np.where(is_there, at, now)
+    place = np.searchsorted(spans, now - since, side="right")
+    due = since + spans[np.minimum(place, len(spans) - 1)]
+    return np.where(is_there & (place < len(spans)), due, NEVER)
 
 
 @dataclass(frozen=True)

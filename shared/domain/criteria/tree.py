@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,8 +25,8 @@ FIELDS: dict[str, Callable[[Reader], Leaf]] = {
     **windows.FIELDS,
 }
 
-Answers = dict[Leaf, Bools]
-"""What distinct leaves said of the same customers, so that no leaf is asked twice."""
+Indexed = int | tuple[str, tuple["Indexed", ...]]
+"""A tree whose leaves are places in a list of them."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Criteria:
         """The SQL predicate over `tables.customer`; never null."""
         return _where(self.root, tables, now)
 
-    def holds(self, columns: Columns, now: int, answers: Answers | None = None) -> Bools:
+    def holds(self, columns: Columns, now: int) -> Bools:
         """Who is in, at `now` (microseconds since 1970)."""
-        return _holds(self.root, columns, now, {} if answers is None else answers)
+        return next(Plan([self]).holds(columns, now))
 
     def flips(self, columns: Columns, now: int) -> Integers:
         """For each customer an instant until which time alone cannot change `holds`."""
-        return earliest_flip(self.leaves(), columns, now)
+        return Plan([self]).flips(columns, now)
 
     def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
         """`flips` in SQL, null where it is never; None: for nobody."""
@@ -69,6 +69,33 @@ class Criteria:
 
     def sentence(self, money: Money) -> str:
         return _sentence(self.root, money, top=True)
+
+
+class Plan:
+    """Several trees that are asked about the same customers: each distinct leaf once, all ages of a column at once."""
+
+    def __init__(self, criteria: Sequence[Criteria]) -> None:
+        places: dict[Leaf, int] = {}
+        self._trees = [_indexed(each.root, places) for each in criteria]
+        self._leaves = tuple(places)
+        self._timed = [leaf for leaf in self._leaves if not isinstance(leaf, instants.Age)]
+        self._spans = instants.spans_of(self._leaves)
+
+    def holds(self, columns: Columns, now: int) -> Iterator[Bools]:
+        """Who is in, for each tree in order, at `now` (microseconds since 1970)."""
+        answers = [leaf.holds(columns, now) for leaf in self._leaves]
+        return (_combined(tree, answers) for tree in self._trees)
+
+    def flips(self, columns: Columns, now: int) -> Integers:
+        """For each customer the earliest instant after `now` at which time alone can change what a leaf says."""
+        earliest = np.full(columns.size, NEVER, np.int64)
+        for leaf in self._timed:
+            flips = leaf.flips(columns, now)
+            if flips is not None:
+                np.minimum(earliest, flips, out=earliest)
+        for name, spans in self._spans.items():
+            np.minimum(earliest, instants.first_flip(columns[name], spans, now), out=earliest)
+        return earliest
 
 
 def parse(tree: object) -> Criteria:
@@ -89,16 +116,6 @@ def references(tree: Any, path: str = "criteria") -> Iterator[tuple[str, str]]:
         )
         for where, part in parts.items():
             yield from references(part, where)
-
-
-def earliest_flip(leaves: frozenset[Leaf], columns: Columns, now: int) -> Integers:
-    """The earliest instant after `now` at which any of the leaves can change by time alone, for each customer."""
-    earliest = np.full(columns.size, NEVER, np.int64)
-    for leaf in leaves:
-        flips = leaf.flips(columns, now)
-        if flips is not None:
-            np.minimum(earliest, flips, out=earliest)
-    return earliest
 
 
 def _read(tree: object, path: str, depth: int, count: list[int]) -> Node | Leaf:
@@ -152,16 +169,20 @@ def _where(node: Node | Leaf, tables: Tables, now: datetime) -> ColumnElement[bo
     return and_(*parts) if node.kind == "all" else or_(*parts)
 
 
-def _holds(node: Node | Leaf, columns: Columns, now: int, answers: Answers) -> Bools:
-    if not isinstance(node, Node):
-        known = answers.get(node)
-        if known is None:
-            known = answers[node] = node.holds(columns, now)
-        return known
-    first, *rest = (_holds(part, columns, now, answers) for part in node.parts)
-    if node.kind == "not":
+def _indexed(node: Node | Leaf, places: dict[Leaf, int]) -> Indexed:
+    if isinstance(node, Node):
+        return node.kind, tuple(_indexed(part, places) for part in node.parts)
+    return places.setdefault(node, len(places))
+
+
+def _combined(tree: Indexed, answers: Sequence[Bools]) -> Bools:
+    if isinstance(tree, int):
+        return answers[tree]
+    kind, parts = tree
+    first, *rest = [_combined(part, answers) for part in parts]
+    if kind == "not":
         return ~first
-    combine = np.logical_and if node.kind == "all" else np.logical_or
+    combine = np.logical_and if kind == "all" else np.logical_or
     for part in rest:
         first = combine(first, part)
     return first
