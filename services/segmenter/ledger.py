@@ -12,12 +12,14 @@ UPDATE incoming i SET customer_id = m.root_customer_id, published_customer_id = 
 FROM customer_merge m
 WHERE m.organization_id = i.organization_id AND m.customer_id = i.customer_id AND m.root_customer_id <> i.customer_id
 """
-# Makes late events of somebody erased anonymous.
+# Makes late events of somebody erased anonymous. A late merge must still say whom else the erasure reaches: it becomes
+# anonymous where that is carried out (`identity`).
 RESOLVE_ERASURES = """
 UPDATE incoming i SET customer_id = NULL, published_customer_id = NULL, payload = NULL
 FROM erasure e
 WHERE e.organization_id = i.organization_id AND i.occurred_at <= e.erased_at
   AND e.customer_digest = sha256(convert_to(i.organization_id || '/' || i.customer_id, 'UTF8'))
+  AND i.type <> 'customer.merged'
 """
 # The first event of an identity wins, and so does the first of a sale, a refund, a void or a redemption.
 INSERT = """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from services.segmenter.batch import Batches, process_or_split
 from tests.till import NOW, Event, event, records, redeemed, refund, sale, upserted, void
 
@@ -157,6 +159,26 @@ def test_an_erased_customer_is_gone_and_the_revenue_stays(batches: Batches) -> N
     assert revenue == (5_700, 0, 0)
     count(batches, sale(3, "c-1", 100, NOW + DAY / 24))
     assert stats(batches, "c-1")["total_spent"] == 100
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("erased", ["c-1", "c-2"])
+def test_an_erasure_reaches_who_was_merged_before_it_also_when_the_merge_comes_late(
+    batches: Batches, erased: str, *, is_late: bool
+) -> None:
+    count(
+        batches, sale(1, "c-1", 5_000, NOW - DAY), sale(2, "c-2", 700, NOW - DAY), upserted(1, "c-2", NOW, name="Ann")
+    )
+    merge = event("customer.merged", "m", NOW - DAY / 24, customer_id="c-1", into_customer_id="c-2")
+    erasure = event("customer.erased", "x", NOW, customer_id=erased)
+    for each in (erasure, merge) if is_late else (merge, erasure):
+        count(batches, each)
+    count(batches, sale(3, "c-1", 30, NOW - 2 * DAY), sale(4, "c-2", 1, NOW - 2 * DAY))
+    assert (stats(batches, "c-1"), stats(batches, "c-2")) == ({}, {})
+    left = batches.connection.execute("SELECT sum(amount), count(customer_id), count(payload) FROM ledger").fetchone()
+    assert left == (5_731, 0, 0)
+    count(batches, sale(5, "c-2", 100, NOW + DAY / 24))
+    assert stats(batches, "c-2")["total_spent"] == 100
 
 
 def test_organizations_do_not_mix(batches: Batches) -> None:
