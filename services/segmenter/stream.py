@@ -100,15 +100,15 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
             while not self.should_stop:
                 found: Found = await self.consumer.getmany(timeout_ms=250, max_records=at_most)
                 records = [record for partition in found.values() for record in partition]
+                ahead = AHEAD if len(records) > ALONE else 0
                 if records:
                     self.is_idle.clear()
+                    if not ahead:  # another lane may be at work on what the same customers did before
+                        await self._land(under_way, 0)
                     under_way.append((found, self._hand_out(records)))
                 # After many there are more: a lane that is done must not wait for the other one. After few, what comes
                 # next is better taken when it is all there.
-                while len(under_way) > (AHEAD if len(records) > ALONE else 0):
-                    oldest, work = under_way.popleft()
-                    await _finish(work)
-                    await self._commit(oldest)
+                await self._land(under_way, ahead)
                 if not under_way:
                     self.is_idle.set()
         except TooManyFailuresError as error:
@@ -119,6 +119,13 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
         for lane in self.lanes:
             lane.stop.set()
         await asyncio.gather(*(part for _, work in under_way for part in work), return_exceptions=True)
+
+    async def _land(self, under_way: deque[tuple[Found, Work]], ahead: int) -> None:
+        """Wait for what was handed out and commit it, until only `ahead` batches are out."""
+        while len(under_way) > ahead:
+            found, work = under_way.popleft()
+            await _finish(work)
+            await self._commit(found)
 
     def _hand_out(self, records: Records) -> Work:
         """Give the lanes their shares."""

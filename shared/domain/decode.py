@@ -130,7 +130,9 @@ def _parse(raw: bytes) -> dict[str, Any]:
     try:
         given = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
-        raise InvalidError(f"must be JSON: {error}", code=Reason.INVALID_JSON) from None
+        lines = ". Over HTTP, one event a line needs the content type application/x-ndjson"
+        hint = lines if "trailing characters" in str(error) else ""
+        raise InvalidError(f"must be JSON: {error}{hint}", code=Reason.INVALID_JSON) from None
     if not isinstance(given, dict):
         raise InvalidError(f"must be one JSON object; got {_shown(given)}", code=Reason.INVALID_JSON)
     # Also where no model looks: PostgreSQL stores no NUL, wherever it stands.

@@ -106,6 +106,7 @@ def test_none_good_is_400_with_the_same_list(ingest: Service) -> None:
         (b"", "application/json", "at least one event"),
         (b"[{]", "application/json", "JSON array"),
         (b"{", "application/json", "must be JSON"),
+        (b"{}\n{}", "application/json", "application/x-ndjson"),
         (b"\xff\xfe", "application/json", "must be UTF-8"),
         (b"\n\n", "application/x-ndjson", "at least one event"),
         (b"[" * 100_000, "application/json", "JSON array"),
