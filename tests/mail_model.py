@@ -86,11 +86,11 @@ def birthdays(person: Person, plan: Plan, first: datetime, last: datetime) -> li
     return found
 
 
-def live(person: Person, mails: list[Mail], quiet: Quiet | None) -> list[Mail]:
-    """The mails with their ends; those that a cool-down forbids are missing."""
+def live(person: Person, mails: list[Mail], quiet: Quiet | None, since: datetime) -> list[Mail]:
+    """The mails with their ends, of a mailer that runs `since` then; those that a cool-down forbids are missing."""
     lived: list[Mail] = []
     coming = sorted(mails, key=lambda mail: mail.known)
-    now = coming[0].known if coming else datetime.max.replace(tzinfo=UTC)
+    now = max(coming[0].known, since) if coming else datetime.max.replace(tzinfo=UTC)
     while True:
         while coming and coming[0].known <= now:
             mail = coming.pop(0)
