@@ -62,8 +62,7 @@ class Age:
         return at > edge if self.within else (at <= edge) & (at != MISSING)
 
     def flips(self, columns: Columns, now: int) -> Integers | None:
-        due = columns[COLUMN_OF[self.field]] + self.days * DAY  # what is MISSING stays in the remotest past
-        return np.where(due > now, due, NEVER)
+        return first_flip(columns[COLUMN_OF[self.field]], np.array([self.days * DAY]), now)
 
     def due(self, tables: Tables, now: datetime) -> ColumnElement[Any] | None:
         span = timedelta(days=self.days)
@@ -90,7 +89,7 @@ def spans_of(leaves: Iterable[object]) -> dict[str, Integers]:
 
 
 def first_flip(at: Integers, spans: Integers, now: int) -> Integers:
-    """What `Age.flips` says at the earliest, over ages of these spans."""
+    """The earliest instant after `now` that lies one of these spans, sorted, after `at`; NEVER for none."""
     is_there = at != MISSING
     since = np.where(is_there, at, now)
     place = np.searchsorted(spans, now - since, side="right")
