@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaProducer
 from shared.kafka_partitions import partitions_of
 from shared.settings import Settings
 
-BATCH_BYTES = 262_144
-IN_FLIGHT = 64  # batches
+BATCH_BYTES = 131_072
+IN_FLIGHT = 24  # batches: some 3 MB, which each copy on the way to the socket takes again
 
 
 def batch_producer(settings: Settings, patience: float) -> AIOKafkaProducer:

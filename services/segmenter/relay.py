@@ -7,7 +7,7 @@ never makes a second one. One relay works at a time; the others wait for its loc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
@@ -64,6 +64,7 @@ WHERE (organization_id, topic, partition, "offset")
    IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[]))
 """
 AT_ONCE = 5_000  # changes
+TOLD_AT_ONCE = 500  # changes whose messages, one a segment, are held beside those on their way
 BATCHES_AT_ONCE = 64
 MANY = 2_000  # changes: more are there by now
 FILL_PATIENCE = 30.0  # seconds from when a segment was made or edited
@@ -101,21 +102,22 @@ class Relay(Listener):
         if self.producer is not None:
             discard(self.producer)
 
-    def _send_changes(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+    def _send_changes(self, organization_id: str, changes: Sequence[Change], names: Mapping[str, str]) -> None:
         """In whole batches: there may be millions. Returns when Kafka holds them, in order by customer."""
         try:
-            self.runner.run(self._in_batches(messages))
+            self.runner.run(self._in_batches(organization_id, changes, names))
         except BatchError as error:
             self._drop_batches()
             raise KafkaError(str(error)) from error
 
-    async def _in_batches(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+    async def _in_batches(self, organization_id: str, changes: Sequence[Change], names: Mapping[str, str]) -> None:
         if self.batches is None:
             sender = batch_producer(self.settings, PATIENCE)
             self.batches = (sender, Batches(sender))
             await sender.start()
         topic = Topic.SEGMENTS.on(self.settings)
-        await self.batches[1].add(topic, messages)
+        for first in range(0, len(changes), TOLD_AT_ONCE):
+            await self.batches[1].add(topic, tell(organization_id, changes[first : first + TOLD_AT_ONCE], names))
         await self.batches[1].finish()
 
     def _drop_batches(self) -> None:
@@ -149,7 +151,7 @@ class Relay(Listener):
         segments = dict(connection.execute(SEGMENTS, [organization_id]).fetchall())
         total = 0
         for changes in _gathered(connection, organization_id, batches):
-            self._send_changes(tell(organization_id, changes, segments))
+            self._send_changes(organization_id, changes, segments)
             total += len(changes)
         connection.execute(PUBLISHED, [organization_id, batches])
         return total

@@ -9,7 +9,6 @@ from sqlalchemy import ClauseElement, Engine, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 KEEPALIVE: dict[str, Any] = {
     "connect_timeout": 5,
@@ -36,11 +35,6 @@ def hot_engine(url: str, **options: Any) -> Engine:
     """An engine for statements that bring many rows."""
     arguments = {**KEEPALIVE, "cursor_factory": BinaryCursor}
     return create_engine(driver_url(url), pool_pre_ping=True, connect_args=arguments, **options)
-
-
-def async_engine(url: str, **options: Any) -> AsyncEngine:
-    """The same for asyncio services."""
-    return create_async_engine(driver_url(url), pool_pre_ping=True, connect_args=KEEPALIVE, **options)
 
 
 def connect(url: str, **options: Any) -> psycopg.Connection[Any]:

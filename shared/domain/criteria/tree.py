@@ -78,13 +78,17 @@ class Plan:
         places: dict[Leaf, int] = {}
         self._trees = [_indexed(each.root, places) for each in criteria]
         self._leaves = tuple(places)
+        self._last = _last_asked(self._trees)
         self._timed = [leaf for leaf in self._leaves if not isinstance(leaf, instants.Age)]
         self._spans = instants.spans_of(self._leaves)
 
     def holds(self, columns: Columns, now: int) -> Iterator[Bools]:
         """Who is in, for each tree in order, at `now` (microseconds since 1970)."""
-        answers = [leaf.holds(columns, now) for leaf in self._leaves]
-        return (_combined(tree, answers) for tree in self._trees)
+        answers = _Answers(self._leaves, columns, now)
+        for tree, last in zip(self._trees, self._last, strict=True):
+            yield _combined(tree, answers)
+            for place in last:  # of thousands of leaves, the answers would be a lane's largest part
+                del answers[place]
 
     def flips(self, columns: Columns, now: int) -> Integers:
         """For each customer the earliest instant after `now` at which time alone can change what a leaf says."""
@@ -175,7 +179,38 @@ def _indexed(node: Node | Leaf, places: dict[Leaf, int]) -> Indexed:
     return places.setdefault(node, len(places))
 
 
-def _combined(tree: Indexed, answers: Sequence[Bools]) -> Bools:
+class _Answers(dict[int, Bools]):
+    """What leaves say, by place, each asked when first looked for."""
+
+    def __init__(self, leaves: Sequence[Leaf], columns: Columns, now: int) -> None:
+        super().__init__()
+        self._leaves, self._columns, self._now = leaves, columns, now
+
+    def __missing__(self, place: int) -> Bools:
+        answer = self[place] = self._leaves[place].holds(self._columns, self._now)
+        return answer
+
+
+def _last_asked(trees: Sequence[Indexed]) -> list[set[int]]:
+    """For each tree the leaves that no later one asks."""
+    later: set[int] = set()
+    found: list[set[int]] = []
+    for tree in reversed(trees):
+        mine = set(_places(tree)) - later
+        later |= mine
+        found.append(mine)
+    return found[::-1]
+
+
+def _places(tree: Indexed) -> Iterator[int]:
+    if isinstance(tree, int):
+        yield tree
+    else:
+        for part in tree[1]:
+            yield from _places(part)
+
+
+def _combined(tree: Indexed, answers: Mapping[int, Bools]) -> Bools:
     if isinstance(tree, int):
         return answers[tree]
     kind, parts = tree
