@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from shared.database.away import AWAY
-from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
 from shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, RegularsError, TransientError
 from shared.logging import logger
+from shared.wording import said
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: dict[type[RegularsError], int] = {
@@ -28,18 +28,6 @@ _STATUS: dict[type[RegularsError], int] = {
 _NO_OBJECT = {"missing", "model_type", "model_attributes_type", "dict_type"}
 _PLACES = ("body", "query", "path", "header", "cookie")
 _TRIGGERS = frozenset({"segment_entered", "birthday", "anniversary"})
-_INSTANT = 'must be an instant with its time zone, such as "2026-11-22T10:15:00Z"'
-# What pydantic says in the language of its types.
-_SAID = {
-    "timezone_aware": _INSTANT,
-    "datetime_type": _INSTANT,
-    "datetime_parsing": _INSTANT,
-    "datetime_from_date_parsing": _INSTANT,
-    "missing": "is missing",
-    "extra_forbidden": "is not known here: take it out",
-    "dict_type": "must be an object",
-    "model_attributes_type": "must be an object",
-}
 log = logger(__name__)
 
 
@@ -178,10 +166,7 @@ def _said(error: Mapping[str, Any]) -> FieldError:
         return {"field": "", "message": f"must be JSON: {error['ctx']['error']}"}
     if tuple(error["loc"]) == ("body",) and error["type"] in _NO_OBJECT:
         return {"field": "", "message": "The body must be a JSON object, with Content-Type: application/json"}
-    said = _SAID.get(error["type"]) or error["msg"].removeprefix("Value error, ")
-    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] in {PRINTABLE, PRINTABLE_LINES}:
-        said = "must not hold control characters: take them out"
-    return {"field": _path(error["loc"]), "message": said}
+    return {"field": _path(error["loc"]), "message": said(error)}
 
 
 def _path(location: Sequence[int | str]) -> str:

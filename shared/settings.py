@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationE
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SetupError
+from shared.wording import said
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 BOOTSTRAP = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:,\[\]]+):\d{1,5}")
@@ -189,7 +190,7 @@ def load(kind: type[S], **given: Any) -> S:
         first = error.errors()[0]
         name = str(first["loc"][0])
         raise SetupError(
-            f"Setting {variable_of(kind, name)} is wrong: {first['msg'].removeprefix('Value error, ')} "
+            f"Setting {variable_of(kind, name)} is wrong: {said(first)} "
             f"(given: {'a secret' if name == 'database' else repr(first['input'])}). "
             "`regulars settings` explains each."
         ) from error

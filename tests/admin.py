@@ -22,7 +22,7 @@ from shared.database.tables import campaign, customer, message, segment
 from shared.kafka import create_topics
 from shared.keys import Role, create_key
 from shared.settings import AdminSettings
-from tests.stack import eventually
+from tests.stack import TRUSTS_NOBODY, eventually
 
 ROLES: tuple[Role, ...] = ("terminal", "viewer", "marketer", "owner")
 
@@ -82,7 +82,7 @@ def running(settings: AdminSettings) -> Iterator[Api]:
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            with httpx.Client(base_url=url, timeout=30) as client:
+            with httpx.Client(base_url=url, timeout=30, verify=TRUSTS_NOBODY) as client:
                 api = Api(settings, app, client, store)
                 for organization in ("demo", "other"):
                     organizations.create(settings.database, organization, organization.title(), "INR", "Asia/Kolkata")

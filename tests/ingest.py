@@ -26,7 +26,7 @@ from shared.database.tables import mail_news, organization
 from shared.kafka import Topic
 from shared.keys import Role, create_key
 from shared.settings import IngestSettings
-from tests.stack import eventually
+from tests.stack import TRUSTS_NOBODY, eventually
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
 
@@ -139,7 +139,7 @@ def running(settings: IngestSettings, *, ready: bool = True, clock: Clock = lamb
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            with httpx.Client(base_url=url, timeout=30) as client:
+            with httpx.Client(base_url=url, timeout=30, verify=TRUSTS_NOBODY) as client:
                 eventually(lambda: server.started)
                 if ready:
                     eventually(lambda: client.get("/readyz").status_code == 200)

@@ -9,6 +9,7 @@ import httpx
 
 from services.local.program import Program
 from shared.settings import IngestSettings
+from tests.stack import TRUSTS_NOBODY
 
 
 class Process:
@@ -38,6 +39,6 @@ class Process:
 
     def is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=5, verify=TRUSTS_NOBODY).status_code == 200
         except httpx.HTTPError:
             return False

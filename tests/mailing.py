@@ -18,7 +18,7 @@ from sqlalchemy import Engine, func, insert, select
 
 from services.local import ports
 from shared.database.tables import campaign, customer, message, organization, segment
-from tests.stack import eventually
+from tests.stack import TRUSTS_NOBODY, eventually
 
 ORGANIZATION = "acme"
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)  # a Wednesday
@@ -126,17 +126,21 @@ class Sandbox:
         cursor: str | None = None
         while True:
             query = {"limit": 100} | ({"cursor": cursor} if cursor else {})
-            page = httpx.get(f"{self.url}/messages", params=query).raise_for_status().json()
+            page = httpx.get(f"{self.url}/messages", params=query, verify=TRUSTS_NOBODY).raise_for_status().json()
             items += page["items"]
             cursor = page.get("next_cursor")
             if not cursor:
                 return items
 
     def count(self) -> int:
-        return int(httpx.get(f"{self.url}/messages", params={"limit": 1}).raise_for_status().json()["count"])
+        return int(
+            httpx.get(f"{self.url}/messages", params={"limit": 1}, verify=TRUSTS_NOBODY)
+            .raise_for_status()
+            .json()["count"]
+        )
 
     def fault(self, kind: str, times: int = 1) -> None:
-        httpx.post(f"{self.url}/faults", json={"kind": kind, "next": times}).raise_for_status()
+        httpx.post(f"{self.url}/faults", json={"kind": kind, "next": times}, verify=TRUSTS_NOBODY).raise_for_status()
 
 
 @contextmanager
@@ -175,7 +179,7 @@ class Mailer:
 
     def readiness(self) -> str:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz").text.strip()
+            return httpx.get(f"http://127.0.0.1:{self.port}/readyz", verify=TRUSTS_NOBODY).text.strip()
         except httpx.TransportError:
             return "not listening"
 
@@ -203,6 +207,6 @@ def mailer(settings: Any) -> Iterator[Mailer]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url).is_success
+        return httpx.get(url, verify=TRUSTS_NOBODY).is_success
     except httpx.TransportError:
         return False

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from typing import Any
 
 # What the local part of a recipient asks for.
@@ -23,6 +23,10 @@ class Kept:
     sender: str
     to: str
     raw: bytes
+
+    @property
+    def headers(self) -> Message:
+        return email.message_from_bytes(self.raw.partition(b"\r\n\r\n")[0])
 
     @property
     def parsed(self) -> EmailMessage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ PASSWORD = "of-this-run-only"
 SCRATCH_PREFIX = "regulars-test-"
 # Tests kill processes, never the machine: what PostgreSQL handed to the kernel stays.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+
+# For httpx, which otherwise reads every authority of the web for each client, 20 ms: no test speaks TLS over it.
+TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def eventually(condition: Callable[[], T], deadline: float = 30.0, every: float = 0.02) -> T:

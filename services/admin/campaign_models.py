@@ -17,12 +17,14 @@ Type = Literal["promotional", "newsletter", "birthday", "anniversary", "follow_u
 State = Literal["draft", "scheduled", "sending", "active", "paused", "sent", "cancelled", "failed"]
 LONGEST_BODY = 200_000
 LONGEST_LINE = 250
+# As Unicode has them (UAX 14), too: some mail programs break the line there.
+LINE_BREAKS = "\r\n\v\f\x85\u2028\u2029"
 
 
 def _one_line(given: str) -> str:
     """A line break in a subject would start a header of somebody else's making (RFC 5322)."""
     for column, character in enumerate(given, 1):
-        if character in "\r\n":
+        if character in LINE_BREAKS:
             raise ValueError(f"column {column}: must be one line; take the line break out")
         if unicodedata.category(character) == "Cc":
             raise ValueError(f"column {column}: holds a control character; take it out")

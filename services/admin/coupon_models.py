@@ -32,6 +32,12 @@ def _limit(value: int) -> int:
     return value
 
 
+def _time(value: str) -> str:
+    if not _TIME.fullmatch(value):
+        raise ValueError('must be a time of day from "00:00" to "24:00"')
+    return value
+
+
 def _hours(value: Any) -> Any:
     """Also "09:00-12:00" and ["09:00", "12:00"]."""
     parts = value.split("-") if isinstance(value, str) else value
@@ -61,7 +67,11 @@ Amount = Annotated[int, Field(ge=1, le=MOST_MONEY, strict=True, description="Min
 Limit = Annotated[
     int, Field(le=10**9, strict=True, description="At least 1; null for no limit."), AfterValidator(_limit)
 ]
-Time = Annotated[str, Field(pattern=f"^({_TIME.pattern})$", description="HH:MM by the organization's clock.")]
+Time = Annotated[
+    str,
+    AfterValidator(_time),
+    Field(description="HH:MM by the organization's clock.", json_schema_extra={"pattern": f"^({_TIME.pattern})$"}),
+]
 Weekday = Annotated[
     Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"], BeforeValidator(_weekday)
 ]

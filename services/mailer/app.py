@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import faust
+from faust.tables import TableManager
 from mode import Service
 from sqlalchemy import Engine, select
 
@@ -120,6 +121,15 @@ class Works:
             return list(connection.execute(select(organization.c.organization_id)).scalars())
 
 
+class NoTables(TableManager):
+    """Faust's recovery of tables, which it starts before anything of ours: at once, for there are none to wait for."""
+
+    async def on_start(self) -> None:
+        """Without the second that Faust gives to tables that are declared late."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def create_app(settings: MailerSettings, provider: Provider, health: Health, clock: Clock = utc_now) -> faust.App:
     """The application; nothing connects before it is started."""
     works = Works(settings, provider, health, clock)
@@ -136,6 +146,7 @@ def create_app(settings: MailerSettings, provider: Provider, health: Health, clo
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
+        TableManager=NoTables,
         datadir=Path(tempfile.gettempdir()) / "regulars-faust",  # it keeps nothing there and makes it all the same
     )
     segments = app.topic(

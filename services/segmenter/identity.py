@@ -109,6 +109,11 @@ FORGET_EDITS = """
 UPDATE audit_log SET subject = 'customer:erased', detail = '{}'
 WHERE organization_id = %(organization_id)s AND subject = 'customer:' || %(root)s
 """
+# Who was whom, of the erased: their ids go, too. What was merged later says nothing of them.
+FORGET_MERGES = """
+DELETE FROM customer_merge
+WHERE organization_id = %(organization_id)s AND customer_id = ANY(%(ids)s) AND merged_at <= %(at)s
+"""
 APPEAR = """
 INSERT INTO customer (organization_id, customer_id) VALUES (%(organization_id)s, %(root)s) ON CONFLICT DO NOTHING
 """
@@ -129,20 +134,22 @@ def apply(connection: Connection) -> list[Leaver]:
 
     The caller holds the organization's lock alone, so nobody adds events of these customers meanwhile.
     """
-    leavers: list[Leaver] = []
+    leavers: set[Leaver] = set()
     merges = connection.execute(INCOMING, [["customer.merged"]]).fetchall()
     for organization_id, _, customer_id, at, key, into in merges:
         known = {"organization_id": organization_id, "customer_id": customer_id, "into": into, "at": at, "key": key}
         connection.execute(NOTE_MERGE, known)
     for organization_id in {row[0] for row in merges}:
         ids = {name for row in merges if row[0] == organization_id for name in (row[2], row[5])}
-        leavers += _regroup(connection, organization_id, ids)
+        leavers.update(_regroup(connection, organization_id, ids))
     for organization_id, _, customer_id, at, *_ in connection.execute(INCOMING, [["customer.erased"]]).fetchall():
         edges, group = _group(connection, organization_id, {customer_id})
         root = roots(edges).get(customer_id, customer_id)
-        _erase(connection, organization_id, group, root, at)
-    leavers += connection.execute(WITHOUT_EVENTS).fetchall()
-    return leavers
+        if _erase(connection, organization_id, group, root, at):
+            leavers -= {(organization_id, name) for name in group}
+            leavers.update(_regroup(connection, organization_id, group))
+    leavers.update(connection.execute(WITHOUT_EVENTS).fetchall())
+    return sorted(leavers)
 
 
 def roots(merges: Mapping[str, Edge]) -> dict[str, str]:
@@ -183,6 +190,7 @@ def _regroup(connection: Connection, organization_id: str, ids: set[str]) -> lis
     group = sorted(names)
     root_of = roots(merges) | {name: name for name in group if name not in merges}
     known: dict[str, Any] = {"organization_id": organization_id, "group": group}
+    is_anew = False
     for root in sorted(set(root_of.values())):
         known |= {"root": root, "ids": [name for name, end in root_of.items() if end == root]}
         for statement in (SET_ROOT, ATTRIBUTE, APPEAR, ADD_DIRTY):
@@ -194,12 +202,15 @@ def _regroup(connection: Connection, organization_id: str, ids: set[str]) -> lis
             LAST_ERASED, [organization_id, [digest(organization_id, name) for name in known["ids"]]]
         ).fetchone()
         if erased_at and erased_at[0]:
-            _erase(connection, organization_id, set(known["ids"]), root, erased_at[0])
+            is_anew |= _erase(connection, organization_id, set(known["ids"]), root, erased_at[0])
+    if is_anew:
+        return _regroup(connection, organization_id, names)
     connection.execute(MOVE_REDEMPTIONS, known)
     return [(organization_id, name) for name in group if root_of[name] != name]
 
 
-def _erase(connection: Connection, organization_id: str, ids: set[str], root: str, at: datetime) -> None:
+def _erase(connection: Connection, organization_id: str, ids: set[str], root: str, at: datetime) -> bool:
+    """Whether merges were forgotten, so that what these customers did since is each one's own again."""
     for name in ids:
         connection.execute(NOTE_ERASURE, [organization_id, digest(organization_id, name), at])
     known = {"organization_id": organization_id, "root": root, "at": at}
@@ -216,3 +227,4 @@ def _erase(connection: Connection, organization_id: str, ids: set[str], root: st
     )
     for statement in (ANONYMIZE, *forgetting, ADD_DIRTY):
         connection.execute(statement, known)
+    return connection.execute(FORGET_MERGES, known | {"ids": list(ids)}).rowcount > 0

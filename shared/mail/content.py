@@ -122,10 +122,14 @@ def compiled(wording: Wording) -> Content:
     )
 
 
+# Made here: two senders that resolved its types at once, each with a batch to take up, crashed in msgspec.
+_read = msgspec.json.Decoder(Content).decode
+
+
 @lru_cache(maxsize=64)
 def from_json(raw: str) -> Content:
     """The content as it was stored."""
-    return msgspec.json.decode(raw, type=Content)
+    return _read(raw)
 
 
 def _from_markdown(body: str, slots: Mapping[str, Slot]) -> str:

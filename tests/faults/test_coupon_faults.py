@@ -22,7 +22,7 @@ from shared.settings import IngestSettings
 from tests.coupons import add_coupon, counters
 from tests.ingest import consume, organize
 from tests.ingest_process import Process
-from tests.stack import eventually, scratch
+from tests.stack import TRUSTS_NOBODY, eventually, scratch
 
 pytestmark = pytest.mark.faults
 TILLS = 64
@@ -53,7 +53,7 @@ class Till:
     def __init__(self, urls: list[str], token: str, number: int, tally: Tally) -> None:
         self.number, self.tally, self.turn = number, tally, number
         headers = {"authorization": f"Bearer {token}"}
-        self.clients = [httpx.Client(base_url=url, headers=headers, timeout=30) for url in urls]
+        self.clients = [httpx.Client(base_url=url, headers=headers, timeout=30, verify=TRUSTS_NOBODY) for url in urls]
 
     def run(self) -> None:
         """Sell until the coupon is used up."""

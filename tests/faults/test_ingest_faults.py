@@ -25,7 +25,7 @@ from shared.keys import create_key
 from shared.settings import IngestSettings
 from tests.ingest import consume, ndjson, organize, running, sale
 from tests.ingest_process import Process
-from tests.stack import eventually, scratch
+from tests.stack import TRUSTS_NOBODY, eventually, scratch
 
 pytestmark = pytest.mark.faults
 BATCH = 40
@@ -80,7 +80,7 @@ class Till:
 
     def _send(self) -> None:
         headers = {"authorization": f"Bearer {self._token}", "content-type": "application/x-ndjson"}
-        with httpx.Client(base_url=self._url, headers=headers, timeout=30) as client:
+        with httpx.Client(base_url=self._url, headers=headers, timeout=30, verify=TRUSTS_NOBODY) as client:
             while not self._enough.is_set():
                 self._send_batch(client)
 
@@ -159,7 +159,7 @@ def test_started_without_a_broker_it_says_why_and_finds_it_by_itself(process: An
 
 def asked(url: str) -> httpx.Response | None:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5)
+        return httpx.get(f"{url}/readyz", timeout=5, verify=TRUSTS_NOBODY)
     except httpx.HTTPError:
         return None
 

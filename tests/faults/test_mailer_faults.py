@@ -35,12 +35,12 @@ from tests.mailing import (
     states,
 )
 from tests.smtp_sink import smtp_sink
-from tests.stack import eventually
+from tests.stack import TRUSTS_NOBODY, eventually
 
 pytestmark = pytest.mark.faults
 # The claim is made for 100,000: REGULARS_FAULT_RECIPIENTS=100000 takes some minutes.
 RECIPIENTS = int(os.environ.get("REGULARS_FAULT_RECIPIENTS", "2000"))
-KILLS = 20 if RECIPIENTS >= 100_000 else 4
+KILLS = 20 if RECIPIENTS >= 100_000 else 3
 
 
 @pytest.fixture
@@ -133,7 +133,8 @@ def test_everybody_gets_it_exactly_once_through_kills_and_a_failing_provider(
         kind = ("429", "500", "drop_after_accept")[kill % 3]
         inbox.fault(kind, 2)
         with ExitStack() as both:
-            two = (chosen, second) if kill % 3 == 1 else (chosen,)
+            # What one had in hand when it was killed is its own until its lease ends: who comes back goes on with it.
+            two = (chosen, second) if kill else (chosen,)
             running = [both.enter_context(mailing.mailer(each)) for each in two]
             # Not at a time but at a place: after some more mails, in the middle of whatever comes next.
             goal = min(RECIPIENTS - 100, inbox.count() + chance.randrange(1, RECIPIENTS * 3 // 2 // KILLS))
@@ -199,32 +200,37 @@ def test_a_segment_entry_becomes_a_mail_though_the_mailer_is_killed_and_the_data
         publish(chosen, *[entry(f"e{n}", f"c{n}") for n in range(300)])  # all of them once more
         eventually(lambda: inbox.count() >= 300, deadline=90)
         eventually(lambda: Counter(states(store, "welcome").values()) == {("sent", None): 300}, deadline=60)
-        assert httpx.get(f"http://127.0.0.1:{running.port}/metrics").text.count("regulars_mails_total") > 0
+        assert (
+            httpx.get(f"http://127.0.0.1:{running.port}/metrics", verify=TRUSTS_NOBODY).text.count(
+                "regulars_mails_total"
+            )
+            > 0
+        )
         assert running.stop() == 0
     recipients = Counter(address for mail in inbox.mails() for address in mail["to"])
     assert recipients == Counter(f"c{n}@example.com" for n in range(300))
 
 
 def test_by_smtp_a_kill_leaves_no_more_in_doubt_than_a_mail_a_connection(store: Engine, chosen: MailerSettings) -> None:
-    kills, connections, senders = 3, 2, 2
+    people, kills, connections, senders = 900, 3, 2, 2
     with store.begin() as connection:
         organize(connection)
-        add_people(connection, *[person(f"c{n:04}") for n in range(1_500)])
+        add_people(connection, *[person(f"c{n:04}") for n in range(people)])
         add_campaign(connection)
     with smtp_sink() as sink:
         given = {"mail_provider": "smtp", "smtp_url": sink.url, "smtp_tls": "off", "smtp_connections": connections}
         by_smtp = MailerSettings(**chosen.model_dump() | given | {"senders": senders, "smtp_mails_per_second": 1e6})
         for kill in range(kills):
             with mailing.mailer(by_smtp) as running:
-                eventually(lambda goal=400 * (kill + 1): len(sink.mails) >= goal, deadline=90, every=0.005)
+                eventually(lambda goal=240 * (kill + 1): len(sink.mails) >= goal, deadline=90, every=0.005)
                 running.kill()
         with mailing.mailer(by_smtp):
             eventually(lambda: campaign_state(store) == "sent", deadline=120)
     times = Counter(sink.recipients())
-    assert set(times) == {f"c{n:04}@example.com" for n in range(1_500)}
+    assert set(times) == {f"c{n:04}@example.com" for n in range(people)}
     assert sum(times.values()) - len(times) <= kills * connections * senders
-    assert len({(kept.to, kept.parsed["Message-ID"]) for kept in sink.mails}) == 1_500
-    assert Counter(states(store).values()) == Counter({("sent", None): 1_500})
+    assert len({(kept.to, kept.headers["Message-ID"]) for kept in sink.mails}) == people
+    assert Counter(states(store).values()) == Counter({("sent", None): people})
 
 
 def _unpublished(store: Engine) -> int:

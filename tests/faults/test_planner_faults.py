@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from services.mailer.automations import Entry, plan_entries
@@ -53,6 +54,13 @@ def add(store: Engine, campaign_id: str, **given: Any) -> None:
         add_campaign(connection, campaign_id, **given)
 
 
+@contextmanager
+def watching(store: Engine) -> Iterator[Connection]:
+    """A connection that sees who waits now: one transaction would show its first answer for ever."""
+    with store.connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def killed_at_a_lock(store: Engine, held: Any, work: Callable[[], object]) -> None:
     """Do the work until it waits for what `held` locks, and end its session there, as a kill -9 would."""
     ends: list[type[BaseException]] = []
@@ -67,8 +75,7 @@ def killed_at_a_lock(store: Engine, held: Any, work: Callable[[], object]) -> No
         holder.execute(held)
         thread = threading.Thread(target=try_it)
         thread.start()
-        with store.connect() as watcher:
-            watcher.execution_options(isolation_level="AUTOCOMMIT")
+        with watching(store) as watcher:
             pid = eventually(lambda: watcher.execute(text(BLOCKED)).scalar())
             watcher.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
         thread.join()
@@ -133,7 +140,7 @@ def test_a_cancel_finds_what_is_being_planned_at_that_moment_and_what_waits(stor
     with store.begin() as connection:
         plan_entries(connection, ORGANIZATION, [Entry("e1", ORGANIZATION, PEOPLE[1], "new", NOON)], NOON)
         thread.start()
-        with store.connect() as watcher:
+        with watching(store) as watcher:
             eventually(lambda: watcher.execute(text(BLOCKED)).scalar())
     thread.join()
     assert states(store, "welcome") == dict.fromkeys(PEOPLE[:2], ("skipped", "cancelled"))

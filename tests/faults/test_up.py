@@ -20,7 +20,7 @@ from services import installation
 from services.local import processes
 from services.local.status import read
 from tests import stack
-from tests.stack import eventually
+from tests.stack import TRUSTS_NOBODY, eventually
 
 pytestmark = pytest.mark.faults
 
@@ -61,6 +61,7 @@ def customers(content: dict[str, Any]) -> set[str]:
         f"{content['endpoints']['admin']}/v1/customers",
         headers={"Authorization": f"Bearer {content['keys']['owner']}"},
         timeout=20,
+        verify=TRUSTS_NOBODY,
     )
     return {one["customer_id"] for one in answer.json()["items"]} if answer.is_success else set()
 
@@ -88,7 +89,7 @@ def test_status_tells_endpoints_keys_and_the_processes_that_do_the_work(folder: 
     for name in SERVICES:
         assert name in psutil.Process(content["processes"][name]).cmdline()
     for url in content["metrics"].values():
-        assert "python_info" in httpx.get(url).text
+        assert "python_info" in httpx.get(url, verify=TRUSTS_NOBODY).text
 
 
 @pytest.mark.parametrize("via", ["kafka", "http"])

@@ -74,6 +74,7 @@ def test_the_starting_campaigns_are_drafts_that_can_be_activated(api: Api) -> No
 def test_what_is_wrong_is_named(api: Api) -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"subject": "Two\nlines"}, "subject"),
+        ({"subject": "Two\u2028lines"}, "subject"),
         ({"subject": "{nickname}"}, "subject"),
         ({"body": "Use {coupon_code}"}, "body"),
         ({"body": "x" * 200_001}, "body"),

@@ -177,8 +177,20 @@ def test_an_erasure_reaches_who_was_merged_before_it_also_when_the_merge_comes_l
     assert (stats(batches, "c-1"), stats(batches, "c-2")) == ({}, {})
     left = batches.connection.execute("SELECT sum(amount), count(customer_id), count(payload) FROM ledger").fetchone()
     assert left == (5_731, 0, 0)
-    count(batches, sale(5, "c-2", 100, NOW + DAY / 24))
+    count(batches, sale(5, "c-2", 100, NOW + DAY / 24), sale(6, "c-1", 20, NOW + DAY / 24))
     assert stats(batches, "c-2")["total_spent"] == 100
+    assert stats(batches, "c-1")["total_spent"] == 20
+    assert batches.connection.execute("SELECT count(*) FROM customer_merge").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_the_erased_do_later_is_each_ones_own_whatever_comes_first(batches: Batches, *, is_late: bool) -> None:
+    merge = event("customer.merged", "m", NOW - DAY / 24, customer_id="c-1", into_customer_id="c-2")
+    erasure = event("customer.erased", "x", NOW, customer_id="c-2")
+    later = [sale(1, "c-1", 20, NOW + DAY / 24), sale(2, "c-2", 100, NOW + DAY / 24)]
+    for each in (merge, *later, erasure) if is_late else (merge, erasure, *later):
+        count(batches, each)
+    assert [stats(batches, each)["total_spent"] for each in ("c-1", "c-2")] == [20, 100]
 
 
 def test_organizations_do_not_mix(batches: Batches) -> None:

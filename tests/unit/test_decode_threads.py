@@ -1,28 +1,47 @@
-"""Lanes decode side by side: what their first events need is ready before them."""
+"""Threads decode side by side: what their first decoding needs is ready before them."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import pytest
+
 # In a process of its own: it is the first decoding that used to crash.
-FIRST_EVENTS_AT_ONCE = """
+AT_ONCE = """
 import sys, threading
 from datetime import UTC, datetime
-from shared.domain.decode import decode_till
+{setup}
 sys.setswitchinterval(1e-6)
-raw = (b'{"specversion":"1.0","id":"1","source":"/demo/x","type":"customer.upserted","time":"2026-11-22T10:15:00Z",'
-       b'"data":{"organization_id":"demo","customer_id":"c","name":"Ann"}}')
 ready = threading.Barrier(12)
 def first():
     ready.wait()
-    decode_till(raw, datetime(2026, 11, 22, 12, tzinfo=UTC))
+    {decode}
 threads = [threading.Thread(target=first) for _ in range(12)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
+EVENT = """
+from shared.domain.decode import decode_till
+raw = (b'{"specversion":"1.0","id":"1","source":"/demo/x","type":"customer.upserted","time":"2026-11-22T10:15:00Z",'
+       b'"data":{"organization_id":"demo","customer_id":"c","name":"Ann"}}')
+"""
+MAIL = """
+from shared.mail.content import from_json
+raw = '{"sender": "a@b.example", "subject": ["Hi"], "html": ["Hi"], "text": ["Hi"]}'
+from_json = from_json.__wrapped__
+"""
 
 
-def test_first_events_in_several_threads_crash_nobody() -> None:
+@pytest.mark.parametrize(
+    ("setup", "decode"),
+    [
+        (EVENT, "decode_till(raw, datetime(2026, 11, 22, 12, tzinfo=UTC))"),
+        (MAIL, "from_json(raw)"),
+    ],
+    ids=["an event", "a mail's content"],
+)
+def test_first_decodings_in_several_threads_crash_nobody(setup: str, decode: str) -> None:
     for _ in range(5):
-        assert subprocess.run([sys.executable, "-c", FIRST_EVENTS_AT_ONCE], check=False).returncode == 0
+        script = AT_ONCE.format(setup=setup, decode=decode)
+        assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

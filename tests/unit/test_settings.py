@@ -14,7 +14,7 @@ from shared.settings import MailerSettings, load
         ("REGULARS_DATABASE", "localhost/regulars", "postgresql://user:password@host/name"),
         ("REGULARS_PUBLIC_URL", "r.example", "http:// or https://"),
         ("REGULARS_SANDBOX_URL", "127.0.0.1:8030", "http:// or https://"),
-        ("REGULARS_SENDERS", "many", "valid integer"),
+        ("REGULARS_SENDERS", "many", "must be a whole number"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it_and_what_it_must_be(

@@ -50,6 +50,8 @@ class _Written(msgspec.Struct, array_like=True):
     unique_only: bool
 
 
+# Made here: threads that resolve a struct's types at once crash in msgspec.
+_DECODER = msgspec.json.Decoder(_Written)
 _RULES = ", ".join(f"{'o' if name in ('currency', 'time_zone') else 'c'}.{name}" for name in _Written.__struct_fields__)
 # Each step joins by whole keys of one earlier step, so that the planner can do nothing but look them up.
 _ASKED = f"""
@@ -139,5 +141,5 @@ class Rulebook:
 @lru_cache(MOST_REMEMBERED)
 def _read(written: str) -> tuple[Coupon, str, str]:
     """What is written: the same text means the same, so it is made into rules once."""
-    row = msgspec.json.decode(written, type=_Written)
+    row = _DECODER.decode(written)
     return coupon_of(row), row.currency, row.time_zone
