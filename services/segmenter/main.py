@@ -32,7 +32,9 @@ def run(settings: SegmenterSettings) -> None:
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     metrics.serve(settings, segmenter.not_ready_because)
-    Worker(segmenter.app, quiet=True, override_logging=False, redirect_stdouts=False).execute_from_commandline()
+    worker = Worker(segmenter.app, quiet=True, override_logging=False, redirect_stdouts=False)
+    worker.spinner = None  # it would write to stdout, also where that is a log
+    worker.execute_from_commandline()
 
 
 def _keep_memory_small() -> None:
