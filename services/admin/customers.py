@@ -110,6 +110,14 @@ def exists(connection: Connection, organization_id: str, customer_id: str) -> bo
     return connection.execute(wanted).first() is not None
 
 
+def names(connection: Connection, organization_id: str, customer_id: str) -> list[str]:
+    """The customer's id, and those that were merged into it: mails stay with the id that they were planned for."""
+    merged = select(customer_merge.c.customer_id).where(
+        customer_merge.c.organization_id == organization_id, customer_merge.c.root_customer_id == customer_id
+    )
+    return [customer_id, *(name for name in connection.execute(merged).scalars() if name != customer_id)]
+
+
 def page(
     connection: Connection,
     organization_id: str,

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, RowMapping, Select, Text, and_, cast, func, literal, select, tuple_
 
+from services.admin import customers
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
 from shared.database.tables import campaign, customer, message, organization
@@ -68,7 +69,8 @@ def of_customer(
 ) -> Page[Decision]:
     """Newest first."""
     identity = cast(message.c.message_id, Text)
-    wanted = _mails(organization_id).where(message.c.customer_id == customer_id)
+    whose = customers.names(connection, organization_id, customer_id)
+    wanted = _mails(organization_id).where(message.c.customer_id.in_(whose))
     if cursor is not None:
         planned_at, message_id = read_cursor(cursor, datetime, str)
         place = tuple_(message.c.planned_at, identity)

@@ -10,6 +10,9 @@ from sqlalchemy import Connection, RowMapping, Table, func, or_, select
 from services.admin import customers
 from services.admin.instants import written
 from shared.database.tables import (
+    coupon_code,
+    coupon_grant,
+    coupon_use,
     customer_merge,
     direct_mail,
     ledger,
@@ -28,6 +31,9 @@ HELD: dict[str, tuple[Table, str]] = {
     "mails": (message, "planned_at"),
     "direct_mails": (direct_mail, "created_at"),
     "last_mails": (mail_slot, "last_on"),
+    "coupon_uses": (coupon_use, "held_at"),
+    "coupon_grants": (coupon_grant, "granted_at"),
+    "coupon_codes": (coupon_code, "created_at"),
 }
 
 
@@ -39,10 +45,11 @@ def export(connection: Connection, organization_id: str, customer_id: str, now: 
         "organization_id": organization_id,
         "customer": found.model_dump(mode="json"),
     }
+    names = customers.names(connection, organization_id, customer_id)
     for name, (table, order) in HELD.items():
         wanted = (
             select(table)
-            .where(table.c.organization_id == organization_id, table.c.customer_id == customer_id)
+            .where(table.c.organization_id == organization_id, table.c.customer_id.in_(names))
             .order_by(table.c[order])
         )
         data[name] = [_plain(row) for row in connection.execute(wanted).mappings()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from services.segmenter import memberships
+from services.segmenter import forgetting, memberships
 from services.segmenter.batch import SHARE
 from services.segmenter.listener import LONGEST_WAIT, Listener
 from services.segmenter.moves import Moves
@@ -68,6 +68,8 @@ class Flips(Listener):
             now = self.clock()
             known = {"organization_id": organization_id, "now": now, "at_once": AT_ONCE}
             taken = connection.execute(TAKE, known).fetchall()
+            if erased := [row[0] for row in taken if row[1] == "erasure"]:
+                forgetting.finish(connection, organization_id, erased, now)
             if taken:
                 program = programs.of(connection, organization_id, time_zone)
                 cause = "edit" if all(row[1] == "edit" for row in taken) else "time"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from services.segmenter.forgetting import AT_ONCE
 from services.segmenter.staging import Connection
 
 Edge = tuple[str, datetime, str]
@@ -71,43 +72,22 @@ SELECT DISTINCT ON (coupon_code) organization_id, coupon_code, %(root)s, expires
 FROM gone ORDER BY coupon_code, expires_at DESC NULLS FIRST
 ON CONFLICT DO NOTHING
 """
+# One mail a day, week or month to a person, also when they turn out to be one.
+MOVE_MAIL_DAYS = """
+WITH gone AS (
+    DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = ANY(%(ids)s) RETURNING *
+)
+INSERT INTO mail_slot AS s (organization_id, customer_id, last_on, message_id)
+SELECT DISTINCT ON (organization_id) organization_id, %(root)s, last_on, message_id FROM gone
+ORDER BY organization_id, last_on DESC
+ON CONFLICT (organization_id, customer_id) DO UPDATE
+SET last_on = excluded.last_on, previous_on = NULL, message_id = excluded.message_id
+WHERE s.last_on < excluded.last_on
+"""
 LAST_ERASED = "SELECT max(erased_at) FROM erasure WHERE organization_id = %s AND customer_digest = ANY(%s)"
 NOTE_ERASURE = """
 INSERT INTO erasure AS e (organization_id, customer_digest, erased_at) VALUES (%s, %s, %s)
 ON CONFLICT (organization_id, customer_digest) DO UPDATE SET erased_at = greatest(e.erased_at, excluded.erased_at)
-"""
-# What was personal goes; amounts stay, for nobody.
-ANONYMIZE = """
-UPDATE ledger SET customer_id = NULL, published_customer_id = NULL, payload = NULL
-WHERE organization_id = %(organization_id)s AND customer_id = %(root)s AND occurred_at <= %(at)s
-"""
-FORGET_MAIL = """
-UPDATE message SET customer_id = 'erased:' || message_id, email = NULL, queued = state IN ('planned', 'waiting')
-WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
-"""
-FORGET_CLICKS = """
-DELETE FROM mail_click c USING message m
-WHERE m.organization_id = %(organization_id)s AND m.customer_id = %(root)s
-  AND c.organization_id = m.organization_id AND c.message_id = m.message_id
-"""
-FORGET_DIRECT_MAIL = "DELETE FROM direct_mail WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
-FORGET_MAIL_DAYS = "DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
-FORGET_LISTS = "DELETE FROM static_member WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
-FORGET_USES = """
-UPDATE coupon_use SET customer_id = NULL
-WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
-  AND (NOT in_ledger OR redeemed_at <= %(at)s)
-"""
-FORGET_GRANTS = "DELETE FROM coupon_grant WHERE organization_id = %(organization_id)s AND customer_id = %(root)s"
-# Nobody's codes are nobody's to use.
-FORGET_CODES = """
-UPDATE coupon_code SET customer_id = NULL, expires_at = least(expires_at, %(at)s)
-WHERE organization_id = %(organization_id)s AND customer_id = %(root)s
-"""
-# The audit log keeps what was done, and no longer to whom.
-FORGET_EDITS = """
-UPDATE audit_log SET subject = 'customer:erased', detail = '{}'
-WHERE organization_id = %(organization_id)s AND subject = 'customer:' || %(root)s
 """
 # Who was whom, of the erased: their ids go, too. What was merged later says nothing of them.
 FORGET_MERGES = """
@@ -196,7 +176,7 @@ def _regroup(connection: Connection, organization_id: str, ids: set[str]) -> lis
         for statement in (SET_ROOT, ATTRIBUTE, APPEAR, ADD_DIRTY):
             connection.execute(statement, known)
         others = known | {"ids": [name for name in known["ids"] if name != root]}
-        for statement in (MOVE_LIST_ENTRIES, MOVE_HOLDS, MOVE_GRANTS):
+        for statement in (MOVE_LIST_ENTRIES, MOVE_HOLDS, MOVE_GRANTS, MOVE_MAIL_DAYS):
             connection.execute(statement, others)
         erased_at = connection.execute(
             LAST_ERASED, [organization_id, [digest(organization_id, name) for name in known["ids"]]]
@@ -214,17 +194,6 @@ def _erase(connection: Connection, organization_id: str, ids: set[str], root: st
     for name in ids:
         connection.execute(NOTE_ERASURE, [organization_id, digest(organization_id, name), at])
     known = {"organization_id": organization_id, "root": root, "at": at}
-    forgetting = (
-        FORGET_CLICKS,
-        FORGET_MAIL,
-        FORGET_DIRECT_MAIL,
-        FORGET_MAIL_DAYS,
-        FORGET_LISTS,
-        FORGET_USES,
-        FORGET_GRANTS,
-        FORGET_CODES,
-        FORGET_EDITS,
-    )
-    for statement in (ANONYMIZE, *forgetting, ADD_DIRTY):
+    for statement in (*AT_ONCE, ADD_DIRTY):
         connection.execute(statement, known)
     return connection.execute(FORGET_MERGES, known | {"ids": list(ids)}).rowcount > 0

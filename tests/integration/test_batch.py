@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from services.segmenter.batch import Batches, process_or_split
+from services.segmenter.flips import Flips
+from shared.settings import SegmenterSettings
 from tests.till import NOW, Event, event, records, redeemed, refund, sale, upserted, void
 
 DAY = timedelta(days=1)
@@ -191,6 +193,37 @@ def test_what_the_erased_do_later_is_each_ones_own_whatever_comes_first(batches:
     for each in (merge, *later, erasure) if is_late else (merge, erasure, *later):
         count(batches, each)
     assert [stats(batches, each)["total_spent"] for each in ("c-1", "c-2")] == [20, 100]
+
+
+def test_nothing_names_the_erased_once_their_last_moves_are_published(batches: Batches, database: str) -> None:
+    flips = Flips(SegmenterSettings(database=database), batches.clock)
+    held = ("flip", "segment_change")
+
+    def naming() -> list[int]:
+        queries = [f"SELECT count(*) FROM {table} WHERE customer_id IN ('c-1', 'c-2')" for table in held]
+        return [row[0] for query in queries for row in batches.connection.execute(query)]
+
+    count(batches, *(sale(n, f"c-{1 + n % 2}", 5_000) for n in range(6)), sale(9, "c-3", 5_000))
+    count(batches, event("customer.merged", "m", NOW, customer_id="c-1", into_customer_id="c-2"))
+    count(batches, event("customer.erased", "x", NOW, customer_id="c-2"))
+    flips.work(batches.connection)
+    assert all(naming())
+    batches.connection.execute("DELETE FROM outbox")  # the relay's work
+    flips.clock = lambda: NOW + DAY / 24
+    flips.work(batches.connection)
+    assert naming() == [0, 0]
+    assert batches.connection.execute("SELECT count(*) > 0 FROM segment_change").fetchone() == (True,)
+
+
+def test_a_mails_day_follows_a_merge(batches: Batches) -> None:
+    count(batches, *(sale(n, f"c-{n}", 100) for n in range(3)))
+    slot = "INSERT INTO mail_slot (organization_id, customer_id, last_on, message_id) VALUES ('demo', %s, %s, %s)"
+    for name, day in (("c-0", "2026-11-20"), ("c-1", "2026-11-18"), ("c-2", "2026-11-19")):
+        batches.connection.execute(slot, [name, day, "00000000-0000-4000-8000-00000000000" + name[-1]])
+    for name in ("c-0", "c-2"):
+        count(batches, event("customer.merged", f"m{name}", NOW, customer_id=name, into_customer_id="c-1"))
+    kept = batches.connection.execute("SELECT customer_id, last_on::text FROM mail_slot").fetchall()
+    assert kept == [("c-1", "2026-11-20")]
 
 
 def test_organizations_do_not_mix(batches: Batches) -> None:
