@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Final
 
@@ -17,12 +17,11 @@ PAUSE_SECONDS: Final = 1.0  # until what another process left behind is looked f
 log = logger(__name__)
 
 
-class Background:
-    """Calls `step` for as long as it runs. `name` is what the log calls it."""
+class Background(ABC):
+    """Takes its `step` for as long as it runs. `name` is what the log calls it."""
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._step = step
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -32,7 +31,7 @@ class Background:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Finish the step that is under way."""
+        """Finish the step that is under way; what is left is done after the next start."""
         self._stopping = True
         self._woken.set()
         if self._task is not None:
@@ -42,6 +41,10 @@ class Background:
         """There is something to do."""
         self._woken.set()
 
+    @abstractmethod
+    async def step(self) -> None:
+        """Do what there is to do. Raises TransientError, and what AWAY holds: it is tried again."""
+
     async def _run(self) -> None:
         pause = PAUSE_SECONDS
         while not self._stopping:
@@ -49,7 +52,7 @@ class Background:
                 await asyncio.wait_for(self._woken.wait(), pause)
             self._woken.clear()
             try:
-                await self._step()
+                await self.step()
                 pause = PAUSE_SECONDS
             except (TransientError, psycopg.Error, *AWAY) as error:
                 log.warning("background.waiting", work=self._name, why=str(error).partition("\n")[0])

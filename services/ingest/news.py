@@ -42,29 +42,17 @@ def keep(connection: Connection, organization_id: str, events: Mapping[str, Reco
         connection.execute(insert(mail_news).on_conflict_do_nothing(), rows)
 
 
-class News:
+class News(Background):
     """Publishes what was kept, at once when woken; and decides what clicks were when their time has come."""
 
     def __init__(self, engine: Engine, publisher: Publisher, clock: Clock) -> None:
+        super().__init__("news")
         self._engine = engine
         self._publisher = publisher
         self._clock = clock
-        self._background = Background("news", self.step)
-
-    def start(self) -> None:
-        """Begin, on the running loop."""
-        self._background.start()
-
-    async def stop(self) -> None:
-        """Publish no more; what is left is published at the next start."""
-        await self._background.stop()
-
-    def wake(self) -> None:
-        """Something was kept."""
-        self._background.wake()
 
     async def step(self) -> None:
-        """Settle clicks, publish all. Raises TransientError, and what AWAY holds."""
+        """Settle clicks, publish all."""
         organizations = await asyncio.to_thread(self._organizations)
         await asyncio.to_thread(self._settle, organizations)
         while rows := await asyncio.to_thread(self._unpublished, organizations):

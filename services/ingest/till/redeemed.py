@@ -39,28 +39,16 @@ WHERE o.organization_id = p.organization_id AND o.batch_id = p.batch_id
 """)
 
 
-class Redeemed:
+class Redeemed(Background):
     """Publishes what was committed: at once when woken, and what a crash left within a second or so."""
 
     def __init__(self, engine: Engine, publisher: Publisher) -> None:
+        super().__init__("redemptions")
         self._engine = engine
         self._publisher = publisher
-        self._background = Background("redemptions", self.publish_all)
 
-    def start(self) -> None:
-        """Begin, on the running loop."""
-        self._background.start()
-
-    async def stop(self) -> None:
-        """Publish no more; what is left is published at the next start."""
-        await self._background.stop()
-
-    def wake(self) -> None:
-        """Something was committed."""
-        self._background.wake()
-
-    async def publish_all(self) -> None:
-        """Until nothing is left. Raises TransientError, and what AWAY holds."""
+    async def step(self) -> None:
+        """Publish until nothing is left."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(GATHER_SECONDS)
         while await asyncio.to_thread(self._publish_some, loop):
