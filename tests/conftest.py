@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 from sqlalchemy.engine import make_url
 
 from shared.database.migrate import upgrade
@@ -20,6 +22,10 @@ from shared.settings import Settings, load
 from tests import stack
 
 S = TypeVar("S", bound=Settings)
+
+# A machine that is slow for a moment fails nothing. Tests that set other health checks name this one, too.
+hypothesis.register_profile("regulars", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("regulars")
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,9 @@ OPEN_FACTS = st.builds(
     email_frequency=FREQUENCIES,
     **dict.fromkeys(("capped", "held_out", "coupon_used_up"), st.sampled_from([None, False, True])),
 )
-CHECKS = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKS = settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture(scope="module")
