@@ -44,8 +44,18 @@ def _short_enough(given: str) -> str:
     return given
 
 
+def _not_blank(given: str) -> str:
+    if not given.strip():
+        raise ValueError("is blank: write something that is seen")
+    return given
+
+
 Line = Annotated[str, AfterValidator(_one_line)]
-Subject = Annotated[Line, Field(min_length=1, description="One line, up to 250 characters; may hold {variables}.")]
+Subject = Annotated[
+    Line,
+    Field(min_length=1, description="One line, up to 250 characters; may hold {variables}."),
+    AfterValidator(_not_blank),
+]
 SegmentId = Annotated[str, Field(min_length=1, max_length=128)]
 CouponCode = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(normalise)]
 
@@ -117,7 +127,7 @@ class Content(Form):
     type: Type = "promotional"
     subject: Subject
     preview_text: Line = ""
-    body: Annotated[str, Field(min_length=1), AfterValidator(_short_enough)]
+    body: Annotated[str, Field(min_length=1), AfterValidator(_short_enough), AfterValidator(_not_blank)]
     body_format: Literal["markdown", "html"] = "markdown"
     coupon_code: CouponCode | None = None
     unique_codes: bool = False

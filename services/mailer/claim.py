@@ -35,8 +35,8 @@ class Claimed:
 
 
 # Moves each customer's slot to the given day, but only if their last mail lies before the present day, week or month:
-# `before` is the last day that does. Whoever has no row moved was too late. Customers come sorted, so no two mailers
-# deadlock.
+# `before` is the last day that does (or far ahead: `capped` tells of clocks). Whoever has no row moved was too late.
+# Customers come sorted, so no two mailers deadlock.
 TAKE_SLOTS: Final = text("""
     INSERT INTO mail_slot AS slot (organization_id, customer_id, last_on, previous_on, message_id)
     SELECT :organization_id, wanted.* FROM unnest(
@@ -44,7 +44,7 @@ TAKE_SLOTS: Final = text("""
     ) AS wanted
     ON CONFLICT (organization_id, customer_id) DO UPDATE
     SET last_on = excluded.last_on, previous_on = slot.last_on, message_id = excluded.message_id
-    WHERE slot.last_on <= excluded.previous_on
+    WHERE slot.last_on <= excluded.previous_on OR slot.last_on > excluded.last_on + 1
 """)
 
 # Whose slot another message has.

@@ -57,13 +57,14 @@ FAIL: Final = text("""
         AND mail_slot.message_id = failed.message_id AND mail_slot.previous_on IS NOT NULL
 """)
 
-# Puts messages back as if they had never been claimed, slots included: the gates look at them again.
+# Puts messages back as if they had never been claimed, slots included: the gates look at them again. They are due since
+# when they were: a clock that was ahead must not put them off, and the hold on all calls is the provider's pause.
 RELEASE: Final = text("""
     WITH released AS (
         UPDATE message SET
             state = CASE WHEN campaign.state = 'cancelled' THEN 'skipped' ELSE 'planned' END,
             reason = CASE WHEN campaign.state = 'cancelled' THEN 'cancelled' END,
-            queued = campaign.state <> 'cancelled', wait_until = :until, updated_at = :at
+            queued = campaign.state <> 'cancelled', updated_at = :at
         FROM campaign
         WHERE message.organization_id = :organization_id AND message_id = ANY(CAST(:messages AS uuid[]))
             AND campaign.organization_id = message.organization_id AND campaign.campaign_id = message.campaign_id
@@ -198,7 +199,7 @@ def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], 
         given = {"messages": list(again), "details": list(again.values())}
         connection.execute(AGAIN, {"organization_id": organization_id, "at": at, "reason": TRY_AGAIN, **given})
     if released:
-        connection.execute(RELEASE, {"organization_id": organization_id, "at": at, "until": at, "messages": released})
+        connection.execute(RELEASE, {"organization_id": organization_id, "at": at, "messages": released})
     batches = [batch.batch_id for batch, _ in accepted]
     connection.execute(ACCEPTED, {"organization_id": organization_id, "at": at, "batches": batches, "ids": ids})
     for campaign_id in {batch.campaign_id for batch, _ in accepted}:
@@ -235,8 +236,7 @@ def _put_off(
     if in_doubt or batch.attempts > 1:
         change(connection, batch.organization_id, [batch.batch_id], lease_until=func.now() + delay, error=why)
         return
-    given = {"organization_id": batch.organization_id, "messages": _ids(batch.letters), "until": at + delay, "at": at}
-    connection.execute(RELEASE, given)
+    connection.execute(RELEASE, {"organization_id": batch.organization_id, "messages": _ids(batch.letters), "at": at})
     _close(connection, batch, why)
 
 

@@ -103,9 +103,14 @@ def held_out_column(
     return cast(func.concat("0x", digest), Integer) % 100 < percent
 
 
+# A last mail may lie a day ahead where a time zone changed. Further ahead it was a clock that ran ahead: it counts for
+# nothing, or its customers would get no mail until then.
+AHEAD: Final = timedelta(days=1)
+
+
 def capped(last_on: date | None, today: date, frequency: str | None) -> bool:
     """Whether the customer had a mail in the present day, ISO week or month (by their own choice; None is daily)."""
-    return last_on is not None and last_on >= slot_start(today, frequency)
+    return last_on is not None and slot_start(today, frequency) <= last_on <= today + AHEAD
 
 
 def capped_column(
@@ -115,7 +120,7 @@ def capped_column(
     monday = today - cast(cast(func.extract("isodow", today), Numeric), Integer) + 1
     first = cast(func.date_trunc("month", today), Date)
     start = case((frequency == "weekly", monday), (frequency == "monthly", first), else_=today)
-    return func.coalesce(last_on >= start, literal(value=False))
+    return func.coalesce(last_on.between(start, today + AHEAD.days), literal(value=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ def test_what_is_wrong_is_named(api: Api) -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"subject": "Two\nlines"}, "subject"),
         ({"subject": "Two\u2028lines"}, "subject"),
+        ({"subject": "  "}, "subject"),
+        ({"body": " \n"}, "body"),
         ({"subject": "{nickname}"}, "subject"),
         ({"body": "Use {coupon_code}"}, "body"),
         ({"body": "x" * 200_001}, "body"),

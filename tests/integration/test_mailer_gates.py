@@ -90,7 +90,7 @@ def test_the_first_closed_gate_is_the_same_in_sql(connection: Connection, facts:
 
 
 @CHECKS
-@given(st.lists(st.tuples(DAYS, st.integers(-1, 40), FREQUENCIES), min_size=1, max_size=60))
+@given(st.lists(st.tuples(DAYS, st.integers(-4, 40), FREQUENCIES), min_size=1, max_size=60))
 def test_the_cap_is_the_same_in_sql(connection: Connection, given_rows: list[tuple[date, int, str | None]]) -> None:
     rows = [
         (n, today, None if ago == 40 else today - timedelta(days=ago), frequency)
