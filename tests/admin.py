@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import Engine, NullPool, insert
+from sqlalchemy import Engine, insert
 
 from services.admin import organizations
 from services.admin.app import create_app
@@ -74,7 +74,7 @@ class Api:
 def running(settings: AdminSettings) -> Iterator[Api]:
     """The API with the organizations `demo` (INR, Kolkata) and `other`."""
     create_topics(settings)
-    store = engine(settings.database, poolclass=NullPool)
+    store = engine(settings.database)
     app = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
@@ -86,7 +86,8 @@ def running(settings: AdminSettings) -> Iterator[Api]:
                 api = Api(settings, app, client, store)
                 for organization in ("demo", "other"):
                     organizations.create(settings.database, organization, organization.title(), "INR", "Asia/Kolkata")
-                    with store.begin() as connection:
+                with store.begin() as connection:
+                    for organization in ("demo", "other"):
                         for role in ROLES:
                             api.keys[organization, role] = create_key(connection, organization, role)[1]
                 eventually(lambda: server.started)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
+import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 from sqlalchemy.engine import make_url
@@ -26,6 +27,14 @@ S = TypeVar("S", bound=Settings)
 # A machine that is slow for a moment fails nothing. Tests that set other health checks name this one, too.
 hypothesis.register_profile("regulars", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.load_profile("regulars")
+
+# structlog's own way shows the local variables of each frame in colours: seconds for a traceback through a web framework.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
-from sqlalchemy import Engine, NullPool, insert, select
+from sqlalchemy import Engine, insert, select
 
 from services.ingest.app import create_app
 from shared.clock import Clock
@@ -128,7 +128,7 @@ def organize(database: Engine, organization_id: str = "demo", currency: str = "I
 @contextmanager
 def running(settings: IngestSettings, *, ready: bool = True, clock: Clock = lambda: NOW) -> Iterator[Service]:
     """Serve in a thread of this process, with the organization `demo` and a terminal's key."""
-    database = engine(settings.database, poolclass=NullPool)
+    database = engine(settings.database)
     organize(database)
     with database.begin() as connection:
         token = create_key(connection, "demo", "terminal", "till")[1]

@@ -33,7 +33,7 @@ Settings = Callable[..., Any]
 
 
 class Broker:
-    """A Kafka of this test's own, to be killed."""
+    """A Kafka of these tests' own, to be killed."""
 
     def __init__(self, folder: Path) -> None:
         self.port = ports.free()
@@ -43,6 +43,9 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True) -> None:
+        """Nothing where it runs."""
+        if self._process is not None and self._process.poll() is None:
+            return
         self._process = self._program.start(self._folder / "kafka.log", self._folder)
         if wait:
             kafka.wait_until_ready(self.bootstrap, 60)
@@ -53,7 +56,7 @@ class Broker:
             self._process.wait(10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:
     with scratch() as folder:
         broker = Broker(folder)
@@ -128,7 +131,7 @@ def assert_kept(settings: IngestSettings, selling: list[Till]) -> None:
 
 @pytest.fixture
 def process(settings: Settings, broker: Broker, tmp_path: Path) -> Iterator[tuple[Process, IngestSettings, str]]:
-    """Ingest as a process with the test's own broker, which is not started yet; and a terminal's key."""
+    """Ingest as a process with the tests' own broker, which may not run; and a terminal's key."""
     chosen: IngestSettings = settings(
         IngestSettings, kafka=broker.bootstrap, ingest_port=ports.free(), acknowledge_seconds=3
     )
@@ -144,7 +147,13 @@ def process(settings: Settings, broker: Broker, tmp_path: Path) -> Iterator[tupl
         print((tmp_path / "ingest.log").read_text()[-4000:])  # noqa: T201 - shown where the test failed
 
 
-def test_started_without_a_broker_it_says_why_and_finds_it_by_itself(process: Any, broker: Broker) -> None:
+@pytest.fixture
+def no_broker(broker: Broker) -> None:
+    broker.kill()
+
+
+@pytest.mark.usefixtures("no_broker")
+def test_started_without_a_broker_it_says_why_and_finds_it_by_itself(broker: Broker, process: Any) -> None:
     ingest, settings, token = process
     answer = eventually(lambda: asked(ingest.url))
     assert answer.status_code == 503

@@ -19,7 +19,7 @@ from tests.traffic import Traffic
 
 pytestmark = pytest.mark.faults
 Settings = Callable[..., Any]
-EVENTS = 20_000
+EVENTS = 8_000
 FEW = 3_000
 
 
@@ -44,7 +44,7 @@ def test_killed_again_and_again_it_counts_each_event_once(segmenter: Segmenter) 
         before = segmenter.counted()
         places += publish(segmenter.settings, events[number * len(events) // 4 : (number + 1) * len(events) // 4])
         segmenter.start()
-        segmenter.count_to(before + chance.randrange(1, 2_500))
+        segmenter.count_to(before + chance.randrange(1, EVENTS // 8))
         if is_killed:
             segmenter.kill()
         else:

@@ -12,7 +12,7 @@ import psycopg
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import Engine, NullPool
+from sqlalchemy import Engine
 
 from services.ingest.till.asked import Named, Redeemed, Released, Unknown, Use, Wanted
 from services.ingest.till.booking import book, quote
@@ -203,7 +203,7 @@ def machine(connection: psycopg.Connection[Any], reader: Engine) -> type[RuleBas
 
 @contextmanager
 def opened(database: str) -> Iterator[tuple[psycopg.Connection[Any], Engine]]:
-    reader = engine(database, poolclass=NullPool)
+    reader = engine(database)
     with connect(database, autocommit=True) as connection:
         staging.prepare(connection)
         arrays.prepare(connection)

@@ -307,7 +307,8 @@ class Bench:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(120)
+        assert not any(thread.is_alive() for thread in threads)
         assert errors == []
 
 
