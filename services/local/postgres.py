@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -137,14 +139,26 @@ def _user() -> tuple[int, int] | None:
         entry = pwd.getpwnam(USER)
     except KeyError:
         try:
-            subprocess.run(["useradd", "--system", "--no-create-home", USER], check=True, capture_output=True)
-            entry = pwd.getpwnam(USER)
+            entry = _new_user()
         except (OSError, subprocess.CalledProcessError, KeyError) as error:
             raise SetupError(
                 f"PostgreSQL refuses to run as root, and the user {USER} could not be made for it. "
                 "Run Regulars as an ordinary user, or give --database URL."
             ) from error
     return entry.pw_uid, entry.pw_gid
+
+
+def _new_user() -> pwd.struct_passwd:
+    """Of two installations that begin at once the second takes the user of the first."""
+    place = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        with suppress(KeyError):
+            return pwd.getpwnam(USER)
+        subprocess.run(["useradd", "--system", "--no-create-home", USER], check=True, capture_output=True)
+        return pwd.getpwnam(USER)
+    finally:
+        os.close(place)
 
 
 def _let_through(path: Path) -> None:
