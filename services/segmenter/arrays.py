@@ -14,9 +14,10 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 
 from services.segmenter import parameters
+from services.segmenter.intake import Row
 from services.segmenter.staging import Connection
 from shared.domain.criteria import MISSING, NEVER, Columns, Labels
-from shared.domain.criteria.columns import MICROSECOND
+from shared.domain.criteria.columns import MICROSECOND, Integers
 
 HEADER = parameters.HEADER.size
 FROM_2000 = datetime(2000, 1, 1, tzinfo=UTC)
@@ -82,15 +83,18 @@ class Customers:
         if len(joined) != size * width or set(map(len, self.stored)) != {width}:
             joined = b"".join([bits[:width].ljust(width, b"\0") for bits in self.stored])
         self.memberships: Bytes = np.frombuffer(joined, np.uint8).reshape(size, width)
-        self.scheduled = _instants(row[2], NEVER)
+        self.scheduled = from_postgres(row[2], NEVER)
         found = dict(zip(names, row[3:], strict=True))
+        self.recent: list[bytes] | None = found.get("recent")  # what their rows keep of what they bought
+        self.bought: Sequence[tuple[int, Row]] = ()  # and what is new: a customer's row here, and the sale
+        self.last_visits: Integers | None = None  # before what is new, where it is known
         labels = {name: Labels.of(found[name]) for name in found if name in LABELS}
         if "time_zone" in found:
             labels["time_zone"] = Labels.of([zone or time_zone for zone in found["time_zone"]])
         self.columns = Columns(
             size,
             numbers={name: found[name].astype(np.int64) for name in found if name in INTEGERS}
-            | {name: _instants(found[name], MISSING) for name in found if name in INSTANTS},
+            | {name: from_postgres(found[name], MISSING) for name in found if name in INSTANTS},
             flags={name: found[name].astype(np.bool_) for name in found if name in FLAGS},
             labels=labels,
             tags=Labels.of(
@@ -129,7 +133,7 @@ def read(  # noqa: PLR0917 - who, what of them, how
 
 def needed(columns: frozenset[str]) -> list[str]:
     """The columns of the customer table among what criteria need."""
-    return sorted(columns & (INTEGERS | INSTANTS | FLAGS | LABELS | {"tags"}))
+    return sorted(columns & (INTEGERS | INSTANTS | FLAGS | LABELS | {"tags", "recent"}))
 
 
 def aggregates(names: Iterable[str]) -> sql.Composed:
@@ -152,6 +156,8 @@ def _value(name: str) -> sql.Composable:
         text = f"coalesce({text}, '-infinity')"
     elif name in FLAGS:
         text = f"coalesce({text}, false)"
+    elif name == "recent":
+        text = f"coalesce({text}, '')"
     elif name == "tags":
         text = f"array_to_string({text}, E'\\x1f')"
     return sql.SQL("{} AS {}").format(sql.SQL(text), sql.Identifier(name))
@@ -167,7 +173,7 @@ def to_postgres(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.where(values == NEVER, INFINITY, values - TO_UNIX)
 
 
-def _instants(values: npt.NDArray[Any], null: int) -> npt.NDArray[np.int64]:
-    """From PostgreSQL's epoch to 1970; infinities stay what they are."""
+def from_postgres(values: npt.NDArray[Any], null: int) -> npt.NDArray[np.int64]:
+    """From PostgreSQL's epoch to 1970; infinities become `null`."""
     native = values.astype(np.int64)
     return np.where((native == MISSING) | (native == NEVER), null, native + TO_UNIX)

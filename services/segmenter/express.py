@@ -23,6 +23,7 @@ from services.segmenter.moves import Moves
 from services.segmenter.program import Program
 from services.segmenter.staging import Connection, copy
 from shared.clock import Clock
+from shared.domain.criteria import MISSING
 
 SMALLEST = 200  # below, the plain way has the shorter delay
 PLAIN = "sale.completed"
@@ -63,20 +64,22 @@ FROM (
 UPDATE = """
 UPDATE customer c SET
     total_spent = d.spent, visit_count = d.visits, first_visit_at = d.first_at, last_visit_at = d.last_at,
-    first_event_at = d.event_at, memberships = d.memberships, scheduled_at = nullif(d.scheduled_at, 'infinity')
+    first_event_at = d.event_at, memberships = d.memberships, scheduled_at = nullif(d.scheduled_at, 'infinity'),
+    recent = nullif(d.recent, '')
 FROM unnest(%s::tid[], %s::xid[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
-            %s::bytea[], %s::timestamptz[])
-     AS d (place, version, spent, visits, first_at, last_at, event_at, memberships, scheduled_at)
+            %s::bytea[], %s::timestamptz[], %s::bytea[])
+     AS d (place, version, spent, visits, first_at, last_at, event_at, memberships, scheduled_at, recent)
 WHERE c.ctid = d.place AND c.xmin = d.version AND c.organization_id = %s
 """
 # Who buys for the first time.
 APPEAR = """
 INSERT INTO customer (organization_id, customer_id, total_spent, visit_count, first_visit_at, last_visit_at,
-                      first_event_at, memberships, scheduled_at)
-SELECT %s, customer_id, spent, visits, first_at, last_at, event_at, memberships, nullif(scheduled_at, 'infinity')
+                      first_event_at, memberships, scheduled_at, recent)
+SELECT %s, customer_id, spent, visits, first_at, last_at, event_at, memberships, nullif(scheduled_at, 'infinity'),
+       nullif(recent, '')
 FROM unnest(string_to_array(%s, E'\\x1f'), %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[],
-            %s::timestamptz[], %s::bytea[], %s::timestamptz[])
-     AS d (customer_id, spent, visits, first_at, last_at, event_at, memberships, scheduled_at)
+            %s::timestamptz[], %s::bytea[], %s::timestamptz[], %s::bytea[])
+     AS d (customer_id, spent, visits, first_at, last_at, event_at, memberships, scheduled_at, recent)
 ORDER BY customer_id
 ON CONFLICT DO NOTHING
 """
@@ -115,10 +118,12 @@ def count(connection: Connection, rows: Sequence[Row], programs: Sequence[Progra
     sums = _sums(rows)
     for program in programs:
         if program.organization_id in sums:
-            _add(connection, program, sums[program.organization_id], clock, moves)
+            _add(connection, program, rows, sums[program.organization_id], clock, moves)
 
 
-def _add(connection: Connection, program: Program, sums: Sums, clock: Clock, moves: Moves) -> None:
+def _add(  # noqa: PLR0917 - what, to whom, when
+    connection: Connection, program: Program, rows: Sequence[Row], sums: Sums, clock: Clock, moves: Moves
+) -> None:
     """Add to the customers of an organization what they bought, and bring their memberships to what holds then."""
     ids = sorted(sums)
     joined = parameters.texts(ids)
@@ -139,6 +144,10 @@ def _add(connection: Connection, program: Program, sums: Sums, clock: Clock, mov
     after["registered_at"] = np.where(given == arrays.INFINITY, columns[4], given)
     values = [after.get(name, value) for name, value in zip(names, read[2:], strict=True)]
     customers = arrays.Customers([ids, *read[:2], *values], names, program.time_zone, program.width)
+    if customers.recent is not None:
+        customers.last_visits = arrays.from_postgres(last, MISSING)
+        row_of = {customer_id: row for row, customer_id in enumerate(ids)}
+        customers.bought = [(row_of[row[6]], row) for row in rows if row[1] == program.organization_id and row[6]]
     verdict = evaluate(connection, program, customers, clock(), "event", moves)
     stay = np.flatnonzero(places["offset"])
     written = connection.execute(
@@ -170,6 +179,7 @@ def _values(columns: list[Integers], verdict: Verdict, rows: Places) -> list[par
         parameters.instants(event),
         verdict.memberships(rows),
         parameters.instants(arrays.to_postgres(verdict.scheduled[rows])),
+        verdict.recent(rows),
     ]
 
 

@@ -104,7 +104,7 @@ def by_customers(  # noqa: PLR0917 - of what, from where, how many
     ids = [row[0] for row in connection.execute(CHUNK, known).fetchall()]
     # This segment alone, and the lists that it may look at.
     alone = tuple(each for each in program.segments if each.criteria is None or each == segment)
-    only = Program(program.organization_id, program.time_zone, program.fingerprint, alone)
+    only = Program(program.organization_id, program.time_zone, program.fingerprint, alone, is_whole=False)
     memberships.refresh(connection, only, ids, clock, "event", moves, is_locked=False)
     return (ids[-1] if ids else None), len(ids), moves
 

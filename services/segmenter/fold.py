@@ -41,7 +41,8 @@ WITH put AS (
         discount_received = c.discount_received + excluded.discount_received,
         last_open_at = greatest(c.last_open_at, excluded.last_open_at),
         last_click_at = greatest(c.last_click_at, excluded.last_click_at),
-        first_event_at = least(c.first_event_at, excluded.first_event_at)
+        first_event_at = least(c.first_event_at, excluded.first_event_at),
+        recent = CASE WHEN excluded.visit_count = 0 THEN c.recent END
     RETURNING organization_id, customer_id
 )
 INSERT INTO touched SELECT organization_id, customer_id FROM put
@@ -94,7 +95,7 @@ _assignments = ", ".join(f"{name} = fresh.{name}" for name in STATS)
 RECOMPUTE = f"""
 WITH scope AS MATERIALIZED (SELECT DISTINCT organization_id, customer_id FROM dirty),
      fresh AS ({sql(stats_from_ledger(_scope))})
-UPDATE customer SET {_assignments} FROM fresh
+UPDATE customer SET {_assignments}, recent = NULL FROM fresh
 WHERE customer.organization_id = fresh.organization_id AND customer.customer_id = fresh.customer_id
 """
 

@@ -1,7 +1,8 @@
 """Reads what customers did, for criteria that add it up; organizations without such criteria read nothing.
 
-A statement a batch for all that was bought, and one for what was redeemed, whatever the number of series: the sales of
-its customers in the longest window. What each series counts of them is found in memory.
+Windows of sales are on the customers' rows (`recent`). Of whose row does not say, one statement a batch brings the
+sales of the longest window; one each is for what was bought ever and for what was redeemed, whatever the number of
+series. What each series counts of sales is found in memory.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from datetime import datetime, timedelta
 import numpy as np
 from psycopg import sql
 
-from services.segmenter import parameters
-from services.segmenter.arrays import TO_UNIX
+from services.segmenter import parameters, recent
+from services.segmenter.arrays import TO_UNIX, Customers, instants
+from services.segmenter.intake import Row
 from services.segmenter.program import Program
 from services.segmenter.receipts import Receipts
+from services.segmenter.recent import Bought, Lately, Rows
 from services.segmenter.staging import Connection
 from shared.domain.criteria import Entries
+from shared.domain.criteria.columns import Bools, Integers, instant_of, micros
 from shared.domain.criteria.history import IN_LINES, Series
 
 # Sales that are not voided, less what was given back; a row's number is its customer's, from 0.
@@ -60,30 +64,100 @@ SELECT array_agg(n - 1), array_agg(at), array_agg(code) FROM (
 """
 EVER = "-infinity"
 
+Counted = tuple[Bools, Integers]
+"""Which sales count for a series, and what each adds."""
 
-def read(connection: Connection, program: Program, ids: Sequence[str], now: datetime) -> dict[Hashable, Entries]:
-    """The entries of customers; row i is that of `ids[i]`."""
+
+def read(connection: Connection, program: Program, customers: Customers, now: datetime) -> dict[Hashable, Entries]:
+    """The entries of customers, by their rows; leaves in `customers.recent` what their rows are to keep."""
     found: dict[Hashable, Entries] = {}
-    joined = parameters.texts(ids)
+    if program.lately is not None:
+        bought = _lately(connection, program, program.lately, customers, micros(now))
+        found |= bought.entries(program.lately, len(customers.ids))
+    ids = parameters.texts(customers.ids)
     # What reaches back for ever is asked apart, so that windows stay as short as they are.
+    forever = [each for each, days in program.series.items() if days is None and each.measure != "redeemed"]
+    if forever:
+        known: dict[str, object] = {"organization_id": program.organization_id, "ids": ids, "since": EVER}
+        rows, at, counted = _bought(connection, forever, known)
+        for each, (counts, values) in zip(forever, counted, strict=True):
+            found[each] = Entries(len(customers.ids), rows[counts], at[counts], values[counts])
+    redeemed = {each: days for each, days in program.series.items() if each.measure == "redeemed"}
     for is_bounded in (True, False):
-        mine = {series: days for series, days in program.series.items() if (days is not None) == is_bounded}
-        for is_redeemed in (False, True):
-            series = {each: days for each, days in mine.items() if (each.measure == "redeemed") == is_redeemed}
-            if series:
-                longest = max(days or 0 for days in series.values())
-                since = now - timedelta(days=longest) if is_bounded else EVER
-                known = {"organization_id": program.organization_id, "ids": joined, "since": since}
-                reading = _redeemed if is_redeemed else _bought
-                found |= reading(connection, list(series), len(ids), known)
+        series = {each: days for each, days in redeemed.items() if (days is not None) == is_bounded}
+        if series:
+            longest = max(days or 0 for days in series.values())
+            since = now - timedelta(days=longest) if is_bounded else EVER
+            known = {"organization_id": program.organization_id, "ids": ids, "since": since}
+            found |= _redeemed(connection, list(series), len(customers.ids), known)
     return found
 
 
+def from_ledger(  # noqa: PLR0917 - of whom, what, until when
+    connection: Connection, organization_id: str, lately: Lately, ids: Sequence[str], rows: Rows, now: int
+) -> Bought:
+    """What the ledger says of what the rows of customers `ids` are to keep; customer n's row is `rows[n]`."""
+    since = instant_of(lately.since(now))
+    known = {"organization_id": organization_id, "ids": parameters.texts(ids), "since": since}
+    places, at, counted = _bought(connection, lately.series, known)
+    return _together(rows[places], at, counted)
+
+
+def _lately(connection: Connection, program: Program, lately: Lately, customers: Customers, now: int) -> Bought:
+    """What rows keep and what is new; of whose row does not say, what the ledger has."""
+    size, stored = len(customers.ids), customers.recent
+    complete_from = np.full(size, lately.since(now))
+    if stored is None:
+        is_complete, parts = np.zeros(size, np.bool_), []
+    else:
+        is_complete, since, kept = recent.unpack(stored, lately, now)
+        complete_from = np.where(is_complete, np.maximum(since, complete_from), complete_from)
+        if customers.last_visits is not None:  # whose last visit was before all that is kept
+            is_complete |= customers.last_visits <= lately.since(now)
+        parts = [kept, _new(lately, customers.bought, is_complete)] if customers.bought else [kept]
+    unsaid = np.flatnonzero(~is_complete)
+    if unsaid.size:
+        ids = [customers.ids[row] for row in unsaid.tolist()]
+        parts.append(from_ledger(connection, program.organization_id, lately, ids, unsaid, now))
+    bought = Bought.together(parts)
+    if stored is not None:
+        customers.recent = recent.pack(bought, complete_from, lately)
+    return bought
+
+
+def _new(lately: Lately, bought: Sequence[tuple[int, Row]], is_complete: Bools) -> Bought:
+    """Sales of this batch, by the rows of their buyers. The ledger has those of the others already."""
+    says = is_complete.tolist()
+    mine = [(row, sale) for row, sale in bought if says[row]]
+    receipts = Receipts(
+        np.array([sale[11] for _, sale in mine], np.int64),
+        [sale[9] or "" for _, sale in mine],
+        [sale[13] or "" for _, sale in mine] if _has_lines(lately.series) else [],
+        [""] * len(mine),
+    )
+    counted = [receipts.count(each) for each in lately.series]
+    rows = np.array([row for row, _ in mine], np.intp)
+    return _together(rows, instants([sale[5] for _, sale in mine]) + TO_UNIX, counted)
+
+
+def _together(rows: Rows, at: Integers, counted: Sequence[Counted]) -> Bought:
+    """The entries of all series, in the order of the rows, and of time within each."""
+    columns = (
+        np.concatenate([rows[counts] for counts, _ in counted]),
+        np.concatenate([at[counts] for counts, _ in counted]),
+        np.concatenate([values[counts] for counts, values in counted]),
+        np.concatenate([np.full(int(counts.sum()), n, np.intp) for n, (counts, _) in enumerate(counted)]),
+    )
+    order = np.lexsort((columns[1], columns[0]))
+    return Bought(*(column[order] for column in columns))
+
+
 def _bought(
-    connection: Connection, series: Sequence[Series], size: int, known: Mapping[str, object]
-) -> dict[Hashable, Entries]:
+    connection: Connection, series: Sequence[Series], known: Mapping[str, object]
+) -> tuple[Rows, Integers, list[Counted]]:
+    """Sales by the places of their buyers in the ids, and what each series counts of them."""
     has_stores = any(each.by == "store_id" for each in series)
-    has_lines = any(each.measure == "units" or each.by in IN_LINES for each in series)
+    has_lines = _has_lines(series)
     parts = [STORES if has_stores else NOTHING, LINES if has_lines else (sql.SQL("null, null"), sql.SQL("null"))]
     statement = BOUGHT.format(
         aggregates=sql.SQL(", ").join(part[0] for part in parts),
@@ -92,14 +166,14 @@ def _bought(
     )
     row = connection.execute(statement, known, binary=True).fetchone()
     if row is None or row[0] is None:
-        return dict.fromkeys(series, _nothing(size))
-    rows, at, amounts = row[0].astype(np.intp), row[1].astype(np.int64) + TO_UNIX, row[2].astype(np.int64)
-    receipts = Receipts(amounts, row[3] or [], row[4] or [], row[5] or [])
-    found: dict[Hashable, Entries] = {}
-    for each in series:
-        counts, values = receipts.count(each)
-        found[each] = Entries(size, rows[counts], at[counts], values[counts])
-    return found
+        row = (np.zeros(0), np.zeros(0), np.zeros(0), None, None, None)
+    receipts = Receipts(row[2].astype(np.int64), row[3] or [], row[4] or [], row[5] or [])
+    counted = [receipts.count(each) for each in series]
+    return row[0].astype(np.intp), row[1].astype(np.int64) + TO_UNIX, counted
+
+
+def _has_lines(series: Sequence[Series]) -> bool:
+    return any(each.measure == "units" or each.by in IN_LINES for each in series)
 
 
 def _redeemed(

@@ -18,8 +18,10 @@ from shared.domain.criteria import NEVER
 from shared.domain.criteria.columns import micros
 
 MOVE = """
-UPDATE customer c SET memberships = m.memberships, scheduled_at = nullif(m.scheduled_at, 'infinity')
-FROM unnest(string_to_array(%s, E'\\x1f'), %s::bytea[], %s::timestamptz[]) AS m (customer_id, memberships, scheduled_at)
+UPDATE customer c SET memberships = m.memberships, scheduled_at = nullif(m.scheduled_at, 'infinity'),
+    recent = coalesce(nullif(m.recent, ''), c.recent)
+FROM unnest(string_to_array(%s, E'\\x1f'), %s::bytea[], %s::timestamptz[], %s::bytea[])
+     AS m (customer_id, memberships, scheduled_at, recent)
 WHERE c.organization_id = %s AND c.customer_id = m.customer_id
 """
 SCHEDULE = """
@@ -45,6 +47,7 @@ class Verdict:
         self.scheduled = scheduled
         self.moved = np.union1d(differs, np.flatnonzero(scheduled != customers.scheduled))
         self._stored = customers.stored
+        self._recent = customers.recent
         self._longest = max(map(len, customers.stored), default=0)
 
     def memberships(self, rows: Rows) -> parameters.Bits:
@@ -53,6 +56,12 @@ class Verdict:
         if self._longest <= width:
             return parameters.bits_of(self.packed[rows])
         return parameters.bits([self.packed[row].tobytes() + self._stored[row][width:] for row in rows.tolist()])
+
+    def recent(self, rows: Rows) -> parameters.Bits:
+        """What some rows are to keep of what was bought; nothing where that is unknown."""
+        if self._recent is None:
+            return parameters.bits_of(np.zeros((len(rows), 0), np.uint8))
+        return parameters.bits([self._recent[row] for row in rows.tolist()])
 
 
 def refresh(  # noqa: PLR0917 - of whom, when, why
@@ -88,7 +97,8 @@ def refresh(  # noqa: PLR0917 - of whom, when, why
     if verdict.moved.size:
         who = parameters.texts([customers.ids[row] for row in verdict.moved.tolist()])
         due = parameters.instants(to_postgres(verdict.scheduled[verdict.moved]))
-        connection.execute(MOVE, [who, verdict.memberships(verdict.moved), due, program.organization_id])
+        values = [verdict.memberships(verdict.moved), due, verdict.recent(verdict.moved)]
+        connection.execute(MOVE, [who, *values, program.organization_id])
         schedule(connection, program, customers, verdict)
 
 
@@ -130,7 +140,7 @@ def _held(connection: Connection, program: Program, customers: Customers, now: d
     columns = customers.columns
     columns.static = _lists(connection, program, customers.ids)
     if program.series:
-        columns.series = history.read(connection, program, customers.ids, now)
+        columns.series = history.read(connection, program, customers, now)
     packed = np.array(customers.memberships.T, order="C")
     packed &= ~np.packbits(program.mask, bitorder="little")[:, None]
     for slot, listed in zip(program.static_slots.values(), columns.static.values(), strict=True):

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.segmenter import parameters
+from services.segmenter.recent import Lately
 from services.segmenter.staging import Connection
 from shared.domain.criteria import Criteria, Leaf, parse
 from shared.domain.criteria.history import Series
@@ -51,12 +52,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Program:
-    """All segments of an organization."""
+    """All segments of an organization; those of them that somebody asks about, if not `is_whole`."""
 
     organization_id: str
     time_zone: str
     fingerprint: str
     segments: tuple[Segment, ...]
+    is_whole: bool = True
 
     @cached_property
     def width(self) -> int:
@@ -65,7 +67,8 @@ class Program:
 
     @cached_property
     def columns(self) -> frozenset[str]:
-        return frozenset().union(*(segment.criteria.columns for segment in self.segments if segment.criteria))
+        found = frozenset().union(*(segment.criteria.columns for segment in self.segments if segment.criteria))
+        return found | {"recent"} if self.lately and self.is_whole else found
 
     @cached_property
     def leaves(self) -> frozenset[Leaf]:
@@ -75,6 +78,11 @@ class Program:
     def series(self) -> dict[Series, int | None]:
         """What of customers' history the segments look at, and how many days of it; None for all."""
         return series_of(self.leaves)
+
+    @cached_property
+    def lately(self) -> Lately | None:
+        """What of it customers' rows keep."""
+        return Lately.of(self.series)
 
     @cached_property
     def static_slots(self) -> dict[str, int]:

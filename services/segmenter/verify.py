@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, text, true
 
-from services.segmenter import verify_memberships, verify_redemptions, verify_stats
+from services.segmenter import verify_memberships, verify_recent, verify_redemptions, verify_stats
 from services.segmenter.verify_memberships import Found, Part
 from shared.clock import utc_now
 from shared.database.engine import engine
@@ -35,7 +35,7 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Difference:
-    """What was expected of a customer, by the ledger, and what was found. `about` is a stat, `segment:ID`,
+    """What was expected of a customer, by the ledger, and what was found. `about` is a stat, `recent`, `segment:ID`,
     `redemption:CODE:SALE` or, of no customer, `member_count:ID` or `coupon:CODE`.
     """
 
@@ -108,6 +108,8 @@ def _parts(
     ids = None if suspects is None else sorted({each[0] for each in suspects})
     if abouts is None or not abouts.isdisjoint(STATS):
         yield partial(verify_stats.differences, organization_id=name, ids=ids)
+    if abouts is None or verify_recent.ABOUT in abouts:
+        yield partial(verify_recent.differences, organization_id=name, time_zone=time_zone, now=utc_now(), ids=ids)
     if abouts is None or any(about.startswith(("redemption:", "coupon:")) for about in abouts):
         yield partial(verify_redemptions.differences, organization_id=name)
     yield from verify_memberships.parts(connection, name, time_zone, utc_now(), abouts, ids)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from sqlalchemy import create_engine, select
 
+from services.segmenter import verify_recent
 from services.segmenter.batch import Batches, process_or_split
 from shared.database.engine import driver_url
 from shared.database.predicate import predicate
@@ -169,6 +170,7 @@ def test_stream_and_sql_say_what_adding_up_by_hand_says(
         }
     engine.dispose()
     assert in_sql == expected
+    assert verify_recent.compared(batches.connection, name, "UTC", NOW, None) == []
 
 
 def test_a_sale_leaves_its_window_at_that_very_instant(batches: Batches) -> None:
@@ -179,10 +181,12 @@ def test_a_sale_leaves_its_window_at_that_very_instant(batches: Batches) -> None
     assert members(batches, "demo")["vip"] == {"c-1"}
     assert batches.connection.execute("SELECT min(due_at) FROM flip").fetchone() <= (at + 30 * DAY,)
     criteria = parse(leaf)
-    from services.segmenter.history import read  # noqa: PLC0415 - beside what it is about
+    from services.segmenter import arrays, history  # noqa: PLC0415 - beside what it is about
 
-    program = batches.programs.of(batches.connection, "demo", "UTC")
-    found = read(batches.connection, program, ["c-1"], NOW)
+    connection, program = batches.connection, batches.programs.of(batches.connection, "demo", "UTC")
+    customers = arrays.read(connection, "demo", ["c-1"], program.columns, "UTC", program.width, lock=False)
+    assert customers is not None
+    found = history.read(connection, program, customers, NOW)
     (series,) = program.series
     assert found[series].values.tolist() == [1_500]
     edge: datetime = at + 30 * DAY

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 from sqlalchemy import select
 
-from services.segmenter import arrays, express, staging
+from services.segmenter import arrays, express, staging, verify_recent
 from services.segmenter.batch import Batches, process_or_split
 from services.segmenter.flips import Flips
 from shared.database.engine import connect, sql, statement
@@ -437,12 +437,13 @@ def assert_equal(bench: Bench, organization_id: str, model: Model) -> None:
 
 
 def assert_recomputed(bench: Bench, organization_id: str) -> None:
-    """The stats that the stream kept are those that the ledger gives."""
+    """The stats and the recent sales that the stream kept are those that the ledger gives."""
     connection = bench.lanes[0].connection
     columns = [column.name for column in stats_from_ledger().selected_columns]
     fresh = set(connection.execute(f"{sql(stats_from_ledger())} HAVING own.organization_id = %s", [organization_id]))
     kept = f"SELECT {', '.join(columns)} FROM customer WHERE organization_id = %s"
     assert set(connection.execute(kept, [organization_id])) == fresh
+    assert verify_recent.compared(connection, organization_id, "UTC", bench.clock.now, None) == []
 
 
 def letters(bench: Bench, arrivals: Sequence[Record]) -> list[str | None]:

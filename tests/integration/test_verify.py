@@ -24,6 +24,7 @@ INSERT INTO segment (organization_id, segment_id, name, kind, slot) VALUES ('dem
 WRONG = {
     "UPDATE customer SET total_spent = 7 WHERE customer_id = 'c-00000001'": ("c-00000001", "total_spent"),
     "UPDATE customer SET memberships = '' WHERE customer_id = 'c-00000002'": ("c-00000002", "segment:"),
+    "UPDATE customer SET recent = substr(recent, 1, 16) WHERE customer_id = 'c-00000009'": ("c-00000009", "recent"),
     "INSERT INTO static_member VALUES ('demo', 'list', 'c-00000003')": ("c-00000003", "segment:list"),
     "UPDATE segment SET member_count = member_count + 1 WHERE segment_id = 's-4'": ("", "member_count:s-4"),
     "UPDATE coupon SET redemptions = 1": ("", "coupon:SAVE"),

@@ -39,6 +39,7 @@ customer = Table(
     # Memberships.
     required("memberships", LargeBinary, server_default=text("''::bytea"), comment="bit n: in the segment of slot n"),
     Column("scheduled_at", Instant, comment="not later than the next instant at which time alone moves a membership"),
+    Column("recent", LargeBinary, comment="sales of the last days as windows count them; null: ask the ledger"),
     # Profile: fold of the customer's events, newest time first for each field.
     Column("name", Text),
     Column("email", Text),
