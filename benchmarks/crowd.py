@@ -36,6 +36,24 @@ SELECT 'demo', 'c-' || lpad(n::text, 8, '0'), (n * 7919) %% 2000000, 1 + (n * 31
 FROM generate_series(%s::bigint, %s::bigint) AS n
 """
 
+# What they bought in the days that windows look at, at the pace of their visits: six sales each on the average. Without
+# it, whoever buys next would enter each segment over a window at once, and nobody would have to be added up.
+HISTORY = """
+INSERT INTO ledger (organization_id, source, event_id, type, occurred_at, customer_id, sale_id, entry, store_id,
+                    terminal_id, amount, discount, lines)
+SELECT 'demo', '/demo/stores/s' || k %% 20 || '/terminals/t' || k %% 100, 'h-' || n || '-' || k, 'sale.completed',
+       last - k * gap, 'c-' || lpad(n::text, 8, '0'), 'h-' || n || '-' || k, 'sale', 's' || k %% 20, 't' || k %% 100,
+       100 + (n * 7919 + k * 104729) %% 19900, 0,
+       '[{"product_id":"p-' || (n + k) %% 97 || '","category":"Bakery","quantity":1,"total":'
+       || 100 + (n * 7919 + k * 104729) %% 19900 || '}]'
+FROM (SELECT n, last, (last - first) / visits AS gap, visits, now() - make_interval(days => %(days)s) AS since
+      FROM (SELECT n, now() - make_interval(secs => 15552000 * power((n * 7907 %% 10000) / 10000.0, 6)) AS last,
+                   now() - make_interval(days => 200 + (n * 17 %% 500)::int) AS first, 1 + (n * 31) %% 60 AS visits
+            FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n) AS customers) AS paces
+CROSS JOIN LATERAL generate_series(0, visits - 1) AS k
+WHERE last - k * gap > since
+"""
+
 AWAY = 180  # days since the last visit of whom we have not seen the longest
 KINDS = 10_000  # customers by the days since their last visit: AWAY * (kind / KINDS) ** 6
 KIND_STEP = 7_907  # kind = n * KIND_STEP % KINDS
@@ -76,7 +94,11 @@ def segments(number: int) -> list[dict[str, Any]]:
 
 
 def found(database: str, customers: int, criteria: list[dict[str, Any]]) -> None:
-    """Make the organization `demo` with its segments, its customers and their memberships."""
+    """Make the organization `demo` with its segments, its customers and their memberships.
+
+    Customers have a history where criteria add it up.
+    """
+    days = max((each.get("last_days", 0) for each in criteria), default=0)
     with connect(database, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO organization (organization_id, name, currency, time_zone) "
@@ -89,7 +111,12 @@ def found(database: str, customers: int, criteria: list[dict[str, Any]]) -> None
                 [f"s-{slot}", f"s-{slot}", Jsonb(tree), slot],
             )
         for first in range(0, customers, 100_000):
-            connection.execute(CUSTOMERS, [first, min(first + 100_000, customers) - 1])
+            last = min(first + 100_000, customers) - 1
+            connection.execute(CUSTOMERS, [first, last])
+            if days:
+                connection.execute(HISTORY, {"first": first, "last": last, "days": days})
+        if days:
+            connection.execute("VACUUM (FREEZE, ANALYZE) ledger")
         settle(connection)
         connection.execute("VACUUM (FREEZE, ANALYZE) customer")
         connection.execute("CHECKPOINT")
