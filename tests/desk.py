@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,7 +38,14 @@ class Recording:
 class Desk:
     """Planner and sender at one's fingertips, with a clock that stands still until it is moved."""
 
-    def __init__(self, store: Engine, provider: Any, now: datetime = NOON, owner: str = "mailer-0") -> None:
+    def __init__(
+        self,
+        store: Engine,
+        provider: Any,
+        now: datetime = NOON,
+        owner: str = "mailer-0",
+        owns_name: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.now = now
         self.provider = provider
         self._store = store
@@ -51,6 +59,7 @@ class Desk:
             from_email="",
             clock=lambda: self.now,
             sent=lambda _: None,
+            owns_name=owns_name,
         )
 
     def plan(self) -> datetime:

@@ -53,6 +53,8 @@ class Works:
         self._planner = Planner(self.database, clock)
         self.planning = Rounds("planner", self._plan, self._organizations, clock=clock, health=health)
         self.publishing = Rounds("relay", self._relay.step, self._organizations, clock=clock, health=health)
+        rings = {CAMPAIGNS: self._ring, MESSAGES: self._ring_senders}
+        self._listener = Listener(settings.database, rings, health, settings.instance)
         self._senders = [
             Sender(
                 self.database,
@@ -63,6 +65,7 @@ class Works:
                 from_email=settings.from_email,
                 clock=clock,
                 sent=self.publishing.ring,
+                owns_name=lambda: self._listener.owns_name,
             )
             for number in range(settings.senders)
         ]
@@ -70,7 +73,6 @@ class Works:
             Rounds(f"sender-{number}", partial(self._send, sender), self._organizations, clock=clock, health=health)
             for number, sender in enumerate(self._senders)
         ]
-        self._listener = Listener(settings.database, {CAMPAIGNS: self._ring, MESSAGES: self._ring_senders}, health)
 
     def start(self) -> None:
         """Begin all of it."""

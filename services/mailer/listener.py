@@ -1,4 +1,6 @@
-"""Hears PostgreSQL's notifications, so that a change of a campaign or a new message acts at once."""
+"""Hears PostgreSQL's notifications, so that a change of a campaign or a new message acts at once; and holds the
+mailer's name while it does, so that no other mailer takes itself for a former life of this one.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,20 @@ log = logger(__name__)
 # How long a stop may go unheard.
 PATIENCE: Final = 0.5
 
+# Freed with the connection, so at once when the process is killed.
+OWN: Final = "SELECT pg_try_advisory_lock(hashtextextended('regulars mailer ' || %s, 0))"
+
 Ring = Callable[[str | None], None]
 
 
 class Listener:
     """Calls `rings[channel]` with the organization of each notification, and with None after each connection: whatever
-    was said in between was not heard.
+    was said in between was not heard. `owns_name` is whether no other mailer is called so.
     """
 
-    def __init__(self, database_url: str, rings: Mapping[str, Ring], health: Health) -> None:
+    def __init__(self, database_url: str, rings: Mapping[str, Ring], health: Health, name: str) -> None:
+        self.owns_name = False
+        self._name = name
         self._database_url = database_url
         self._rings = rings
         self._health = health
@@ -52,6 +59,7 @@ class Listener:
                     self._listen(connection)
                     failures = 0
             except psycopg.Error as error:
+                self.owns_name = False
                 failures += 1
                 why = str(error).splitlines()[0] if str(error) else type(error).__name__
                 self._health.bad("database", why)
@@ -62,8 +70,18 @@ class Listener:
         for channel in self._rings:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         self._health.good("database")
+        self._own(connection)
         for ring in self._rings.values():
             ring(None)
         while not self._stopping.is_set():
             for heard in connection.notifies(timeout=PATIENCE):
                 self._rings[heard.channel](heard.payload or None)
+            if not self.owns_name:
+                self._own(connection)
+
+    def _own(self, connection: psycopg.Connection[object]) -> None:
+        self.owns_name = connection.execute(OWN, [self._name]).fetchone() == (True,)
+        if self.owns_name:
+            self._health.good("name")
+        else:
+            self._health.bad("name", f"another mailer is called {self._name}: give each its own REGULARS_INSTANCE")

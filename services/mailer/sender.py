@@ -42,7 +42,9 @@ SLOW: Final = 0.6
 
 
 class Sender:
-    """`sent` is called with the organization after batches went; `owner` is this sender's stable name."""
+    """`sent` is called with the organization after batches went; `owner` is this sender's stable name, and `owns_name`
+    whether no other process goes by it just now.
+    """
 
     def __init__(
         self,
@@ -55,7 +57,9 @@ class Sender:
         from_email: str,
         clock: Clock,
         sent: Callable[[str], None],
+        owns_name: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._owns_name = owns_name
         self._database = database
         self._provider = provider
         self._writer = writer
@@ -104,7 +108,6 @@ class Sender:
         if one is not None:
             self._send_direct(one)
             return now
-        self._known.add(organization_id)
         if claimed is None:
             return self._rest(organization_id, now)
         for (state, reason), count in claimed.decided.items():
@@ -114,8 +117,9 @@ class Sender:
         return now
 
     def _next(self, connection: Connection, organization_id: str, now: datetime) -> Claimed | None:
-        if organization_id not in self._known:
+        if organization_id not in self._known and self._owns_name():
             take_up_own(connection, organization_id, self._owner)
+            self._known.add(organization_id)
         batch = take_up(connection, organization_id, self._owner)
         return Claimed([batch], {}) if batch else self._claim(connection, organization_id, now)
 
