@@ -128,7 +128,7 @@ def _lately(connection: Connection, program: Program, lately: Lately, customers:
 def _new(lately: Lately, bought: Sequence[tuple[int, Row]], is_complete: Bools) -> Bought:
     """Sales of this batch, by the rows of their buyers. The ledger has those of the others already."""
     says = is_complete.tolist()
-    mine = [(row, sale) for row, sale in bought if says[row]]
+    mine = [each for each in bought if says[each[0]]]
     receipts = Receipts(
         np.array([sale[11] for _, sale in mine], np.int64),
         [sale[9] or "" for _, sale in mine],
