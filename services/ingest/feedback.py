@@ -13,6 +13,7 @@ from sqlalchemy import Column, ColumnElement, Connection, case, func, literal, n
 from services.ingest.publisher import Record
 from shared.database.suppressions import Suppressed, suppress
 from shared.database.tables import customer, direct_mail, message
+from shared.domain.bounces import IN_A_ROW
 from shared.domain.events import decode, kafka_key, topic_of
 
 Kind = Literal["failed", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"]
@@ -36,8 +37,8 @@ GIVE_BACK: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """One piece of news about a mail. `suppress` is the reason for never mailing that address again, `detail` what was
-    said of a mail that did not arrive.
+    """One piece of news about a mail. `suppress` is the reason for never mailing that address again (for a bounce
+    without one: that it was one too many), `detail` what was said of a mail that did not arrive.
     """
 
     kind: Kind
@@ -100,9 +101,30 @@ def record(connection: Connection, organization_id: str, message_id: UUID, news:
     if news.kind == "failed":
         connection.execute(GIVE_BACK, {"organization_id": organization_id, "message_id": message_id})
     mail = Mail(organization_id, str(message_id), *row)
-    if news.suppress is not None and mail.email:
-        suppress(connection, organization_id, [Suppressed(mail.email, news.suppress, news.at)])
+    reason = news.suppress
+    if news.kind == "bounced" and reason is None and _keeps_bouncing(connection, mail):
+        reason = "bounce"
+    if reason is not None and mail.email:
+        suppress(connection, organization_id, [Suppressed(mail.email, reason, news.at)])
     return mail
+
+
+def _keeps_bouncing(connection: Connection, mail: Mail) -> bool:
+    """Whether the last mails to its address all came back."""
+    last = (
+        select(message.c.bounced_at)
+        .where(
+            message.c.organization_id == mail.organization_id,
+            message.c.customer_id == mail.customer_id,
+            message.c.sent_at.is_not(None),
+            func.lower(message.c.email) == func.lower(mail.email),
+        )
+        .order_by(message.c.sent_at.desc())
+        .limit(IN_A_ROW)
+        .subquery()
+    )
+    bounced: int = connection.execute(select(func.count(last.c.bounced_at))).scalar_one()
+    return bounced == IN_A_ROW
 
 
 def record_direct(connection: Connection, organization_id: str, mail_id: UUID, news: Feedback) -> bool:

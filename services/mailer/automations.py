@@ -103,7 +103,7 @@ def awaited(wanted: Campaign, due: FromClause) -> tuple[ColumnElement[Any], Colu
     be expected.
     """
     if (wanted.trigger or {}).get("on") != "segment_entered":
-        return cast(null(), Instant), cast(null(), Instant)
+        return literal(None, Instant), literal(None, Instant)
     is_stranger = and_(customer.c.email.is_(None), customer.c.name.is_(None), customer.c.phone.is_(None))
     patience = case((customer.c.consent_at.is_not(None), null()), (is_stranger, STRANGER), else_=UNASKED)
     return due.c.planned_at, due.c.planned_at + cast(patience, Interval)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -22,14 +22,32 @@ from shared.mail.content import Content, from_json
 LEASE: Final = timedelta(seconds=60)
 
 
-class Letter(msgspec.Struct, frozen=True, array_like=True):
-    """One message of a batch."""
+class Letters(msgspec.Struct, frozen=True):
+    """Who gets what, by column: the n-th of each belongs to the n-th message."""
 
-    message_id: str
-    customer_id: str
-    email: str
-    variables: dict[str, str]
-    variant: int | None = None
+    message_ids: Sequence[str]
+    customer_ids: Sequence[str]
+    emails: Sequence[str]
+    variables: Mapping[str, Sequence[str]]
+    variants: Sequence[int | None]
+
+    def __len__(self) -> int:
+        return len(self.message_ids)
+
+    def part(self, start: int, end: int) -> Letters:
+        """Those from one position to before another."""
+        return self._cut(lambda column: column[start:end])
+
+    def only(self, positions: Sequence[int]) -> Letters:
+        """Those at some positions."""
+        return self._cut(lambda column: [column[n] for n in positions])
+
+    def _cut(self, cut: Callable[[Sequence[Any]], Sequence[Any]]) -> Letters:
+        variables = {name: cut(column) for name, column in self.variables.items()}
+        return Letters(cut(self.message_ids), cut(self.customer_ids), cut(self.emails), variables, cut(self.variants))
+
+
+NONE: Final = Letters([], [], [], {}, [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +58,13 @@ class Batch:
     campaign_id: str
     batch_id: uuid.UUID
     content: Content
-    letters: Sequence[Letter]
+    letters: Letters
     attempts: int = 1
     done: frozenset[int] = frozenset()
     """Positions that need not be sent again: an earlier call got their answers."""
 
 
-_read_letters = msgspec.json.Decoder(list[Letter]).decode
+_read_letters = msgspec.json.Decoder(Letters).decode
 
 
 def store(connection: Connection, batches: Sequence[Batch], owner: str) -> None:
@@ -127,9 +145,9 @@ def change(connection: Connection, organization_id: str, batches: Iterable[uuid.
     )
 
 
-def letters_of(stored: bytes | None) -> list[Letter]:
+def letters_of(stored: bytes | None) -> Letters:
     """Letters as they were stored."""
-    return _read_letters(stored) if stored else []
+    return _read_letters(stored) if stored else NONE
 
 
 def lapsed(organization_id: str) -> tuple[ColumnElement[bool], ...]:

@@ -7,23 +7,24 @@ A message of a block that goes is not written before it went: its batch names it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from services.mailer.batches import Batch, Letter, store
+from services.mailer.batches import Batch, Letters, store
 from services.mailer.blocks import SIZE, take_blocks
-from services.mailer.coupons import issue
-from services.mailer.due import facts_of, likeness, messages_of, moment_of, queued_messages
+from services.mailer.coupons import Recipients, issue
+from services.mailer.due import Due, facts_of, likenesses, messages_of, moment_of, queued_messages
 from shared.database.arrays import array, plain_array
 from shared.database.campaigns import Campaign, Organization
 from shared.domain.gates import Decision, Send, Skip, Wait, decide
 from shared.domain.schedule import local_day, slot_start
 from shared.mail.content import compiled
-from shared.mail.variables import values_of
+from shared.mail.variables import People, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,39 +87,55 @@ def claim(
         due = messages_of(connection, sender, wanted, blocks, now)
     else:
         due = queued_messages(connection, sender, wanted, now=now, most=most * SIZE)
-        if not due:
-            return None
+    if not due:
+        return Claimed([], {}) if blocks else None
     decisions = _decide(due, wanted, sender, now)
     _take_slots(connection, sender, wanted, due=due, decisions=decisions, now=now)
-    going = [row for row, decision in zip(due, decisions, strict=True) if isinstance(decision, Send)]
     content = compiled(wanted.wording(sender, sender_email))
-    names = content.variables
-    coupons = issue(connection, wanted, sender, going, now)
-    letters = [
-        Letter(row.message_id, row.customer_id, row.email, values_of(names, row, sender) | values, row.variant)
-        for row, values in zip(going, coupons, strict=True)
-    ]
-    batches = [
-        Batch(wanted.organization_id, wanted.campaign_id, uuid.uuid4(), content, letters[n : n + SIZE])
-        for n in range(0, len(letters), SIZE)
-    ]
-    if batches:
+    going = [n for n, decision in enumerate(decisions) if isinstance(decision, Send)]
+    batches = []
+    if going:
+        letters = _letters(connection, sender, wanted, due=due, going=going, names=content.variables, now=now)
+        batches = [
+            Batch(wanted.organization_id, wanted.campaign_id, uuid.uuid4(), content, letters.part(n, n + SIZE))
+            for n in range(0, len(letters), SIZE)
+        ]
         store(connection, batches, owner)
-    counts = _mark(connection, sender.organization_id, due=due, decisions=decisions, goes_marked=not blocks, now=now)
-    return Claimed(batches, counts)
+    # Nobody else looks into a block that is gone: only what was looked for by itself must be marked when it goes.
+    marked = {n: decision for n, decision in enumerate(decisions) if not blocks or not isinstance(decision, Send)}
+    return Claimed(batches, _mark(connection, sender.organization_id, due=due, decided=marked, now=now))
 
 
-def _decide(due: Sequence[Row[Any]], wanted: Campaign, sender: Organization, now: datetime) -> list[Decision]:
+def _decide(due: Due, wanted: Campaign, sender: Organization, now: datetime) -> list[Decision]:
     """At one instant, people who are alike to the gates are decided alike: once is enough."""
+    kinds = likenesses(due, wanted)
+    one_of = dict(zip(kinds, range(len(due)), strict=True))
     known: dict[tuple[Any, ...], Decision] = {}
-    decisions = []
-    for row in due:
-        kind = likeness(row, wanted)
-        decision = known.get(kind)
-        if decision is None:
-            decision = known[kind] = decide(facts_of(row, wanted, sender, now), moment_of(row, wanted, sender, now))
-        decisions.append(decision)
-    return decisions
+    for kind, n in one_of.items():
+        row = due.one(n)
+        known[kind] = decide(facts_of(row, wanted, sender, now), moment_of(row, wanted, sender, now))
+    return [known[kind] for kind in kinds]
+
+
+def _letters(
+    connection: Connection,
+    sender: Organization,
+    wanted: Campaign,
+    *,
+    due: Due,
+    going: Sequence[int],
+    names: frozenset[str],
+    now: datetime,
+) -> Letters:
+    """What those that go are rendered from."""
+    of = due.columns
+    if len(going) < len(due):
+        of = {name: [column[n] for n in going] for name, column in of.items()}
+    variables: dict[str, Sequence[str]] = {**values_of(names, People(*map(of.__getitem__, People._fields)), sender)}
+    variables |= issue(
+        connection, wanted, sender, Recipients(of["customer_id"], of["message_id"], of["time_zone"]), now
+    )
+    return Letters(of["message_id"], of["customer_id"], of["email"], variables, of["variant"])
 
 
 def _take_slots(
@@ -126,67 +143,65 @@ def _take_slots(
     sender: Organization,
     wanted: Campaign,
     *,
-    due: Sequence[Row[Any]],
+    due: Due,
     decisions: list[Decision],
     now: datetime,
 ) -> None:
     """Whoever loses the slot, to another mailer or to an earlier message of this claim, waits for the next one."""
+    customers, ids = due.columns["customer_id"], due.columns["message_id"]
     firsts: dict[str, int] = {}
     for n, decision in enumerate(decisions):
         if isinstance(decision, Send):
-            firsts.setdefault(due[n].customer_id, n)
+            firsts.setdefault(customers[n], n)
     if not firsts:
         return
-    slots: dict[tuple[str | None, str | None], int] = {}
-    taking = [slots.setdefault((due[n].time_zone, due[n].email_frequency), len(slots)) for n in firsts.values()]
-    days, befores = [], []
-    for time_zone, frequency in slots:
-        today = local_day(now, time_zone or sender.time_zone)
-        days.append(today.isoformat())
-        befores.append((slot_start(today, frequency) - timedelta(days=1)).isoformat())
+    kinds = list(zip(due.columns["time_zone"], due.columns["email_frequency"], strict=True))
+    slots = {kind: _slot(now, kind[0] or sender.time_zone, kind[1]) for kind in set(kinds)}
+    taking = [slots[kinds[n]] for n in firsts.values()]
     given = {
         "organization_id": sender.organization_id,
         "customers": array(firsts),
-        "days": plain_array([days[kind] for kind in taking]),
-        "before": plain_array([befores[kind] for kind in taking]),
-        "messages": plain_array([due[n].message_id for n in firsts.values()]),
+        "days": plain_array([today for today, _ in taking]),
+        "before": plain_array([before for _, before in taking]),
+        "messages": plain_array([ids[n] for n in firsts.values()]),
     }
     taken = connection.execute(TAKE_SLOTS, given).rowcount
     if taken == len(decisions):
         return
     late = set(connection.execute(LATE, given).scalars()) if taken < len(firsts) else set()
     for n, decision in enumerate(decisions):
-        row = due[n]
-        if isinstance(decision, Send) and (row.customer_id in late or firsts[row.customer_id] != n):
+        if isinstance(decision, Send) and (customers[n] in late or firsts[customers[n]] != n):
+            row = due.one(n)
             facts = replace(facts_of(row, wanted, sender, now), capped=True)
             decisions[n] = decide(facts, moment_of(row, wanted, sender, now))
+
+
+def _slot(now: datetime, time_zone: str, frequency: str | None) -> tuple[str, str]:
+    """The present day there, and the last one before the present day, week or month."""
+    today = local_day(now, time_zone)
+    return today.isoformat(), (slot_start(today, frequency) - timedelta(days=1)).isoformat()
 
 
 def _mark(
     connection: Connection,
     organization_id: str,
     *,
-    due: Sequence[Row[Any]],
-    decisions: Sequence[Decision],
-    goes_marked: bool,
+    due: Due,
+    decided: Mapping[int, Decision],
     now: datetime,
 ) -> dict[tuple[str, str], int]:
-    """Only what was looked for by itself must be marked when it goes: nobody else looks into a block that is gone."""
-    marks = []
-    counts: dict[tuple[str, str], int] = {}
-    for row, decision in zip(due, decisions, strict=True):
-        goes = isinstance(decision, Send)
-        if goes and not goes_marked:
-            continue
-        state, reason, until = _state_of(decision)
-        marks.append((row.message_id, state, reason, until))
-        if not goes:
-            counts[state, reason or ""] = counts.get((state, reason or ""), 0) + 1
-    if marks:
-        names = ("messages", "states", "reasons", "waits")
-        given = {name: list(values) for name, values in zip(names, zip(*marks, strict=True), strict=True)}
-        connection.execute(MARK, {"organization_id": organization_id, "now": now, **given})
-    return counts
+    """Write down what was decided on these, by position; how many do not go, by state and reason."""
+    if not decided:
+        return {}
+    states = [_state_of(decision) for decision in decided.values()]
+    given = {
+        "messages": [due.columns["message_id"][n] for n in decided],
+        "states": [state for state, _, _ in states],
+        "reasons": [reason for _, reason, _ in states],
+        "waits": [until for _, _, until in states],
+    }
+    connection.execute(MARK, {"organization_id": organization_id, "now": now, **given})
+    return dict(Counter((state, reason) for state, reason, _ in states if reason is not None))
 
 
 def _state_of(decision: Decision) -> tuple[str, str | None, datetime | None]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from services.mailer.provider import Form, Mail, form_of
-from shared.domain.links import Purpose, Signer
-from shared.domain.templating import Parts, Slot, escaped, fill_line
+from services.mailer.batches import Letters
+from services.mailer.provider import Form, Mails, form_of
+from services.mailer.stencil import Columns
+from shared.domain.links import Purpose, sign_all
+from shared.domain.templating import Parts, Slot, escaped, fill_lines
 from shared.mail.content import Content
 
 # Where each link leads, and what it is signed for.
@@ -22,19 +24,6 @@ UNSUBSCRIBE: Final = Slot("unsubscribe_url", "", "text")
 MESSAGE: Final = Slot("message_id", "", "text")
 
 
-class Addressed(Protocol):
-    """Whom a mail goes to, and with which values; `variant` tells which subject of an A/B test."""
-
-    @property
-    def message_id(self) -> str: ...
-    @property
-    def email(self) -> str: ...
-    @property
-    def variables(self) -> Mapping[str, str]: ...
-    @property
-    def variant(self) -> int | None: ...
-
-
 class Writer:
     """Fills contents, with links that are signed for each message."""
 
@@ -42,7 +31,7 @@ class Writer:
         self._secret = secret
         self._public_url = public_url.rstrip("/")
 
-    def mails(self, content: Content, organization_id: str, letters: Iterable[Addressed], kind: str = "") -> list[Mail]:
+    def mails(self, content: Content, organization_id: str, letters: Letters, kind: str = "") -> Mails:
         """The finished mails. The same arguments always give the same bytes."""
         # One click unsubscribes, without a page in between (RFC 8058).
         headers: dict[str, Parts] = {
@@ -52,34 +41,34 @@ class Writer:
         }
         if kind:
             headers["X-Regulars-Kind"] = (kind,)
-        form = self._form(content, organization_id, headers)
-        subjects: dict[int | None, Parts] = {
-            n: self._linked(parts, organization_id) for n, parts in enumerate(content.alternatives)
+        purposes: tuple[Purpose, ...] = ("unsubscribe", "preferences", "track")
+        signed = sign_all(self._secret, organization_id, letters.message_ids, *purposes)
+        columns: dict[str, Sequence[str]] = {
+            **letters.variables,
+            "message_id": letters.message_ids,
+            "to": letters.emails,
+            **dict(zip(purposes, signed, strict=True)),
         }
-        subjects[None] = self._linked(content.subject, organization_id)
-        signer = Signer(self._secret, organization_id, "unsubscribe", "preferences", "track")
-        mails = []
-        for letter in letters:
-            unsubscribe, preferences, track = signer.sign(letter.message_id)
-            values = {
-                **letter.variables,
-                "message_id": letter.message_id,
-                "to": letter.email,
-                "unsubscribe": unsubscribe,
-                "preferences": preferences,
-                "track": track,
-            }
-            values["subject"] = fill_line(subjects[letter.variant], values)
-            mails.append(Mail(form, values))
-        return mails
+        columns["subject"] = self._subjects(content, organization_id, letters.variants, columns)
+        return Mails(self._form(content, organization_id, headers), columns)
 
-    def verification(self, content: Content, organization_id: str, letter: Addressed) -> Mail:
-        """A mail that asks for its address to be confirmed: nothing that one could unsubscribe from."""
+    def verification(self, content: Content, organization_id: str, letters: Letters) -> Mails:
+        """Mails that ask for their address to be confirmed: nothing that one could unsubscribe from."""
         headers: dict[str, Parts] = {"X-Regulars-Message": (MESSAGE,), "X-Regulars-Kind": ("verification",)}
-        (verify,) = Signer(self._secret, organization_id, "verify").sign(letter.message_id)
-        values = {"message_id": letter.message_id, "to": letter.email, "verify": verify}
-        values["subject"] = fill_line(content.subject, values)
-        return Mail(self._form(content, organization_id, headers), values)
+        (verify,) = sign_all(self._secret, organization_id, letters.message_ids, "verify")
+        columns = {"message_id": letters.message_ids, "to": letters.emails, "verify": verify}
+        columns["subject"] = fill_lines(content.subject, columns, len(letters))
+        return Mails(self._form(content, organization_id, headers), columns)
+
+    def _subjects(
+        self, content: Content, organization_id: str, variants: Sequence[int | None], columns: Columns
+    ) -> list[str]:
+        """Each mail's line, of those of an A/B test the one that it belongs to."""
+        lines: dict[int | None, list[str]] = {}
+        for variant in set(variants):
+            parts = content.subject if variant is None else content.alternatives[variant]
+            lines[variant] = fill_lines(self._linked(parts, organization_id), columns, len(variants))
+        return [lines[variant][n] for n, variant in enumerate(variants)]
 
     def _form(self, content: Content, organization_id: str, headers: Mapping[str, Parts]) -> Form:
         linked = [(name, self._linked(parts, organization_id)) for name, parts in headers.items()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -18,12 +18,12 @@ from shared.database.campaigns import Campaign, Organization
 from shared.domain.coupons.codes import generate_many
 
 
-class Recipient(Protocol):
-    """A due message with its customer."""
+class Recipients(NamedTuple):
+    """Customers of due messages, by column."""
 
-    customer_id: str
-    message_id: str
-    time_zone: str | None
+    customer_ids: Sequence[str]
+    message_ids: Sequence[str]
+    time_zones: Sequence[str | None]
 
 
 Expiries = Mapping[str, tuple[str, datetime | None]]
@@ -58,39 +58,42 @@ CODES: Final = text("""
 
 
 def issue(
-    connection: Connection, wanted: Campaign, sender: Organization, recipients: Sequence[Recipient], now: datetime
-) -> list[dict[str, str]]:
-    """The values of the coupon's variables for each recipient, after writing their grants or codes; empty ones for a
-    campaign without a coupon. Called in the transaction that claims these messages.
+    connection: Connection, wanted: Campaign, sender: Organization, recipients: Recipients, now: datetime
+) -> dict[str, list[str]]:
+    """The values of the coupon's variables for these recipients, by column, after writing their grants or codes; none
+    for a campaign without a coupon. Called in the transaction that claims these messages.
     """
-    found = campaign_coupons.of(connection, wanted) if recipients else None
+    found = campaign_coupons.of(connection, wanted)
     if found is None:
-        return [{} for _ in recipients]
+        return {}
     given = _give(connection, found, wanted, recipients, now)
-    return [
-        found.variables(*given[each.message_id], sender.currency, each.time_zone or sender.time_zone)
-        for each in recipients
+    values = [
+        found.variables(*given[message_id], sender.currency, time_zone or sender.time_zone)
+        for message_id, time_zone in zip(recipients.message_ids, recipients.time_zones, strict=True)
     ]
+    return {name: [each[name] for each in values] for name in values[0]}
 
 
 def _give(
-    connection: Connection, found: CampaignCoupon, wanted: Campaign, recipients: Sequence[Recipient], now: datetime
+    connection: Connection, found: CampaignCoupon, wanted: Campaign, recipients: Recipients, now: datetime
 ) -> Expiries:
     code = found.coupon.code
     if not found.unique_codes and not found.gives_grants:
-        return {each.message_id: (code, None) for each in recipients}
+        return dict.fromkeys(recipients.message_ids, (code, None))
     given = {
         "organization_id": wanted.organization_id,
         "coupon_code": code,
-        "customers": [each.customer_id for each in recipients],
+        "customers": list(recipients.customer_ids),
         "expires_at": found.expires_at(now),
         "now": now,
     }
     if found.unique_codes:
-        given |= {"codes": list(generate_many(len(recipients))), "messages": [each.message_id for each in recipients]}
+        ids = recipients.message_ids
+        given |= {"codes": list(generate_many(len(ids))), "messages": list(ids)}
         return {row.message_id: (row.code, row.expires_at) for row in connection.execute(CODES, given)}
     granted = connection.execute(GRANT, given | {"granted_by": f"campaign:{wanted.campaign_id}"})
     until = {row.customer_id: row.expires_at for row in granted}
     if not found.coupon.grants_only:
         connection.execute(GRANTS_ONLY, given)
-    return {each.message_id: (code, until[each.customer_id]) for each in recipients}
+    pairs = zip(recipients.message_ids, recipients.customer_ids, strict=True)
+    return {message_id: (code, until[customer_id]) for message_id, customer_id in pairs}

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, Row, case, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.mailer import verifications
-from services.mailer.batches import Letter
+from services.mailer.batches import Letters
 from services.mailer.content import Writer
-from services.mailer.provider import Accepted, Mail, Outcome, Refused, Retry
+from services.mailer.provider import Accepted, Mails, Outcome, Refused, Retry
 from shared.database.campaigns import Organization, read_campaigns, read_organization
 from shared.database.tables import campaign, direct_mail, mail_content, suppression
 from shared.domain.delivery import KEY_LASTS, backoff
@@ -55,12 +55,13 @@ class Direct:
     attempts: int
     created_at: datetime
 
-    def mail(self, writer: Writer) -> Mail:
-        """As it goes to the provider."""
-        letter = Letter(str(self.mail_id), "", self.email, self.variables)
+    def mails(self, writer: Writer) -> Mails:
+        """The one, as it goes to the provider."""
+        variables = {name: [value] for name, value in self.variables.items()}
+        letters = Letters([str(self.mail_id)], [""], [self.email], variables, [None])
         if self.kind == "verification":
-            return writer.verification(self.content, self.organization_id, letter)
-        return writer.mails(self.content, self.organization_id, [letter], self.kind)[0]
+            return writer.verification(self.content, self.organization_id, letters)
+        return writer.mails(self.content, self.organization_id, letters, self.kind)
 
 
 Write = Callable[[Connection, Organization, Row[Any], str, datetime], tuple[Content, dict[str, str]]]

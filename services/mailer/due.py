@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
+    BindParameter,
     ColumnElement,
     Connection,
     FromClause,
@@ -18,7 +20,7 @@ from sqlalchemy import (
     cast,
     column,
     func,
-    null,
+    literal,
     select,
     true,
 )
@@ -37,8 +39,6 @@ from shared.domain.gates import Facts, Moment, capped, held_out
 from shared.domain.occasions import SEND
 from shared.domain.schedule import local_day
 
-# How many columns of a due message are no matter for the gates.
-OWN: Final = 9
 COLUMNS: Final = (
     message.c.organization_id,
     message.c.customer_id,
@@ -46,14 +46,39 @@ COLUMNS: Final = (
     message.c.occasion,
     message.c.planned_at,
     message.c.expires_at,
-    message.c.attempts,
     message.c.variant,
+)
+# What the gates look at, and the bounds of the time of sending: `likenesses` goes by it.
+DECIDING: Final = (
+    *("expires_at", "email_verified", "marketing_consent", "email_frequency", "preferred_contact_time", "time_zone"),
+    *("suppressed", "coupon_used_up", "last_on", "left_segment", "day_moved", "planned_at", "profile_until"),
+    "rival_at",
 )
 
 
-def queued_messages(
-    connection: Connection, sender: Organization, wanted: Campaign, *, now: datetime, most: int
-) -> Sequence[Row[Any]]:
+class Due:
+    """Due messages by column, each with its customer and all that its decision needs, in the order of their customers,
+    so that no two mailers wait for each other.
+    """
+
+    def __init__(self, found: Sequence[Row[Any]], same: Mapping[str, Any]) -> None:
+        """`same`: what is the same for all of them."""
+        rows = sorted(found, key=attrgetter("customer_id"))
+        self.columns: dict[str, Sequence[Any]] = (
+            dict(zip(rows[0]._fields, zip(*rows, strict=True), strict=True)) if rows else {}
+        )
+        self.columns |= {name: [value] * len(rows) for name, value in same.items()}
+        self._number = len(rows)
+
+    def __len__(self) -> int:
+        return self._number
+
+    def one(self, position: int) -> Any:
+        """One of them, with its columns as attributes."""
+        return SimpleNamespace(**{name: column[position] for name, column in self.columns.items()})
+
+
+def queued_messages(connection: Connection, sender: Organization, wanted: Campaign, *, now: datetime, most: int) -> Due:
     """Up to `most` due messages of a campaign that are looked for one by one, locked, each with its customer."""
     # First the messages alone, by their index: with the joins inside, PostgreSQL would sort all that are due.
     due = (
@@ -75,7 +100,7 @@ def queued_messages(
 
 def messages_of(
     connection: Connection, sender: Organization, wanted: Campaign, blocks: Sequence[Block], now: datetime
-) -> Sequence[Row[Any]]:
+) -> Due:
     """The messages of these blocks, each with its customer. Whoever removed a block has its messages to themselves."""
     firsts, lasts, times = (list(of) for of in zip(*blocks, strict=True))
     block = (
@@ -103,17 +128,22 @@ def messages_of(
     return _with_facts(connection, sender, wanted, due, now)
 
 
-def _with_facts(
-    connection: Connection, sender: Organization, wanted: Campaign, due: CTE, now: datetime
-) -> Sequence[Row[Any]]:
-    """In the order of their customers, so that no two mailers wait for each other."""
+def _with_facts(connection: Connection, sender: Organization, wanted: Campaign, due: CTE, now: datetime) -> Due:
     planned_at, profile_until = awaited(wanted, due)
+    asked: dict[str, ColumnElement[Any]] = {
+        "coupon_used_up": used_up(connection, wanted, now),
+        "left_segment": left_segment(connection, wanted),
+        "day_moved": day_moved(sender, wanted, due.c.occasion, now),
+        "planned_at": planned_at,
+        "profile_until": profile_until,
+        "rival_at": _rival_at(due, _rivals(connection, wanted)),
+    }
+    # Most campaigns have most of these in common for all, so that PostgreSQL need not say it of each.
+    same = {name: column.value for name, column in asked.items() if isinstance(column, BindParameter)}
     statement = select(
-        # These are the person's own; whatever stands below them decides, and `likeness` goes by it.
         customer.c.email,
         due.c.customer_id,
         cast(due.c.message_id, Text).label("message_id"),
-        due.c.attempts,
         due.c.variant,
         customer.c.name,
         customer.c.total_spent,
@@ -126,13 +156,8 @@ def _with_facts(
         customer.c.preferred_contact_time,
         customer.c.time_zone,
         suppressed().label("suppressed"),
-        used_up(connection, wanted, now).label("coupon_used_up"),
         mail_slot.c.last_on,
-        left_segment(connection, wanted).label("left_segment"),
-        day_moved(sender, wanted, due.c.occasion, now).label("day_moved"),
-        planned_at.label("planned_at"),
-        profile_until.label("profile_until"),
-        _rival_at(due, _rivals(connection, wanted)).label("rival_at"),
+        *[column.label(name) for name, column in asked.items() if name not in same],
     ).select_from(
         due.outerjoin(
             customer,
@@ -142,13 +167,13 @@ def _with_facts(
             and_(mail_slot.c.organization_id == due.c.organization_id, mail_slot.c.customer_id == due.c.customer_id),
         )
     )
-    return sorted(connection.execute(statement).all(), key=itemgetter(1))
+    return Due(connection.execute(statement).all(), same)
 
 
 def _rival_at(due: FromClause, rivals: Sequence[str]) -> ColumnElement[Any]:
     """When the next mail of higher priority for the same customer is due."""
     if not rivals:
-        return cast(null(), Instant)
+        return literal(None, Instant)
     other = message.alias()
     return (
         select(func.min(other.c.wait_until))
@@ -172,14 +197,19 @@ def _rivals(connection: Connection, wanted: Campaign) -> Sequence[str]:
     return connection.execute(statement).scalars().all()
 
 
-def likeness(row: Row[Any], wanted: Campaign) -> tuple[Any, ...]:
-    """What a message has in common with all that are decided as it is, at one instant."""
-    held = wanted.holdout_percent > 0 and held_out(wanted.campaign_id, row.customer_id, wanted.holdout_percent)
-    return (row.email is None, held, *row[OWN:])
+def likenesses(due: Due, wanted: Campaign) -> list[tuple[Any, ...]]:
+    """For each message what it has in common with all that are decided as it is, at one instant."""
+    of, percent = due.columns, wanted.holdout_percent
+    telling = [[email is None for email in of["email"]], *[of[name] for name in DECIDING]]
+    if percent > 0:
+        telling.append([held_out(wanted.campaign_id, customer_id, percent) for customer_id in of["customer_id"]])
+    # Most are the same for everybody, which is seen sooner than one by one.
+    different = [column for column in telling if column.count(column[0]) < len(column)]
+    return list(zip(*different, strict=True)) or [()] * len(due)
 
 
-def facts_of(row: Row[Any], wanted: Campaign, sender: Organization, now: datetime) -> Facts:
-    """What the gates look at."""
+def facts_of(row: Any, wanted: Campaign, sender: Organization, now: datetime) -> Facts:
+    """What the gates look at, of one of `Due`."""
     today = local_day(now, row.time_zone or sender.time_zone)
     return Facts(
         email=row.email,
@@ -195,7 +225,7 @@ def facts_of(row: Row[Any], wanted: Campaign, sender: Organization, now: datetim
     )
 
 
-def moment_of(row: Row[Any], wanted: Campaign, sender: Organization, now: datetime) -> Moment:
+def moment_of(row: Any, wanted: Campaign, sender: Organization, now: datetime) -> Moment:
     """What bounds the time of sending."""
     return Moment(
         now=now,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from binascii import b2a_qp
+from collections.abc import Sequence
 from email.utils import parseaddr
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from services.mailer.provider import Form, Mail
-from services.mailer.stencil import OURS, Hole, Stencil, pieces_of, ways
+from services.mailer.provider import Form, Mail, Mails
+from services.mailer.stencil import OURS, Columns, Hole, Stencil, pieces_of, ways
 from shared.domain.templating import Parts, Slot
 
 # RFC 5322, 2.1.1: no line over 998 octets.
@@ -31,44 +32,39 @@ SHORTEST: Final = 20
 WORD: Final = 45
 
 
-def written(mail: Mail, message_id: str, date: str, *, eight_bit: bool) -> bytes:
-    """The mail's octets up to, and with, the line with the dot. `message_id`: with its brackets. `eight_bit`: whether
-    the server takes what is not ASCII as it is (8BITMIME, RFC 6152).
+def written(mails: Mails, date: str, *, eight_bit: bool) -> list[bytes]:
+    """Each mail's octets up to, and with, the line with the dot. `eight_bit`: whether the server takes what is not
+    ASCII as it is (8BITMIME, RFC 6152).
     """
-    return framed(mail, message_id, date, eight_bit=eight_bit) or _by_itself(mail, message_id, date, eight_bit)
+    texts = framed(mails, date, eight_bit=eight_bit)
+    return [_by_itself(mails[n], date, eight_bit) if text is None else text for n, text in enumerate(texts)]
 
 
-def framed(mail: Mail, message_id: str, date: str, *, eight_bit: bool) -> bytes | None:
-    """The mail in the frame of its form; None where it does not fit."""
-    frame = _frame(mail.form, eight_bit)
+def framed(mails: Mails, date: str, *, eight_bit: bool) -> list[bytes | None]:
+    """The mails in the frame of their form; None where one does not fit."""
+    frame = _frame(mails.form, eight_bit)
     if frame is None:
-        return None
-    stencil, longest, names, starting = frame
-    values = mail.values
-    for name in names:
-        value = values.get(name)
-        if value and (len(value) > longest or not value.isprintable()):
-            return None
-    if starting and not all(_starts_a_line(values.get(name) or default) for name, default in starting):
-        return None
+        return [None] * len(mails)
+    columns, ids = mails.columns, mails.columns["message_id"]
     headers = {
-        "subject": header_text(mail.subject),
-        "date": date,
-        "id": message_id,
-        "boundary": _boundary(mail),
+        "subject": [header_text(subject) for subject in columns["subject"]],
+        "date": [date] * len(mails),
+        "id": [_message_id(mails.form, message_id) for message_id in ids],
+        "boundary": [_boundary(message_id) for message_id in ids],
     }
-    text = stencil.filled(values | headers)
-    return text if eight_bit or text.isascii() else None
+    texts = frame.stencil.filled({**columns, **headers}, len(mails))
+    misfits = frame.misfits(columns)
+    return [text if n not in misfits and (eight_bit or text.isascii()) else None for n, text in enumerate(texts)]
 
 
-def _by_itself(mail: Mail, message_id: str, date: str, eight_bit: bool) -> bytes:
-    boundary = _boundary(mail)
+def _by_itself(mail: Mail, date: str, eight_bit: bool) -> bytes:
+    boundary = _boundary(mail.message_id)
     headers = [
         f"From: {_mailbox(mail.form.sender)}",
         f"To: {mail.to}",
         f"Subject: {header_text(mail.subject)}",
         f"Date: {date}",
-        f"Message-ID: {message_id}",
+        f"Message-ID: {_message_id(mail.form, mail.message_id)}",
         "MIME-Version: 1.0",
         f'Content-Type: multipart/alternative; boundary="{boundary}"',
         *(f"{name}: {_on_one_line(value)}" for name, value in mail.headers.items()),
@@ -96,6 +92,18 @@ class Frame(NamedTuple):
     names: frozenset[str]
     starting: tuple[tuple[str, str], ...]
 
+    def misfits(self, columns: Columns) -> set[int]:
+        """The positions of the mails that do not fit."""
+        found: set[int] = set()
+        for column in [columns[name] for name in self.names if name in columns]:
+            # Most fit, which is seen of all at once.
+            if max(map(len, column)) > self.longest or not "".join(column).isprintable():
+                found |= {n for n, value in enumerate(column) if len(value) > self.longest or not value.isprintable()}
+        for name, default in self.starting:
+            column = columns.get(name) or [""] * len(columns["message_id"])
+            found |= {n for n, value in enumerate(column) if not _starts_a_line(value or default)}
+        return found
+
 
 @lru_cache(maxsize=64)
 def _frame(form: Form, eight_bit: bool) -> Frame | None:
@@ -113,7 +121,7 @@ def _frame(form: Form, eight_bit: bool) -> Frame | None:
         for before, part in zip(("\n", *parts), parts, strict=False)
         if isinstance(part, Slot) and (isinstance(before, Slot) or before.endswith(("\n", "\r")))
     ]
-    octets = ways(_octets)
+    octets = ways(_all_octets)
     headers: list[bytes | Hole] = []
     for name, parts in form.headers:
         headers += [_octets(f"{name}: "), *pieces_of(parts, ways(_header_octets)), b"\r\n"]
@@ -166,27 +174,36 @@ def _starts_a_line(value: str) -> bool:
 
 
 def _hole(name: str) -> Hole:
-    return Hole(name, "", _octets)
+    return Hole(name, "", _all_octets)
 
 
 def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _header_octets(text: str) -> bytes:
-    return _on_one_line(text).encode("ascii", "replace")
+def _header_octets(texts: Sequence[str]) -> list[bytes]:
+    return [_on_one_line(text).encode("ascii", "replace") for text in texts]
 
 
 def _octets(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+def _all_octets(texts: Sequence[str]) -> list[bytes]:
+    return [*map(_octets, texts)]
+
+
 def _head(kind: str, how: str) -> bytes:
     return (f"\r\nContent-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: {how}\r\n\r\n").encode()
 
 
-def _boundary(mail: Mail) -> str:
-    return f"=_{mail.message_id.replace('-', '')}"
+def _boundary(message_id: str) -> str:
+    return f"=_{message_id.replace('-', '')}"
+
+
+def _message_id(form: Form, message_id: str) -> str:
+    """The same whenever it is sent: mail systems that look for doubles know it by this."""
+    return f"<{message_id}@{address_of(form.sender).rpartition('@')[2]}>"
 
 
 @lru_cache(maxsize=1024)

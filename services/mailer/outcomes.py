@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, func, select, text
 
-from services.mailer.batches import Batch, Letter, change, lapsed, letters_of, of_same_campaign
+from services.mailer.batches import Batch, Letters, change, lapsed, letters_of, of_same_campaign
 from services.mailer.campaigns import count_failure, count_success, pause
 from services.mailer.provider import Accepted, Halted, Outcome, Refused, Retry
 from shared.database.arrays import array, plain_array
@@ -26,20 +27,24 @@ ACCEPT: Final = text("""
         reason = CASE WHEN reason = :failed THEN reason END,
         detail = CASE WHEN state = 'bounced' OR reason = :failed THEN detail END,
         queued = false, sent_at = CASE WHEN reason = :failed THEN sent_at ELSE :at END,
-        provider_id = taken.provider_id, batch_id = taken.batch_id,
+        provider_id = taken.provider_id, batch_id = (CAST(:batches AS uuid[]))[taken.batch],
         email = CASE WHEN customer_id = 'erased:' || message.message_id THEN NULL ELSE taken.email END,
         updated_at = :at
     FROM unnest(
-        CAST(:messages AS uuid[]), CAST(:ids AS text[]), CAST(:emails AS text[]), CAST(:batches AS uuid[])
-    ) AS taken (message_id, provider_id, email, batch_id)
+        CAST(:messages AS uuid[]), CAST(:ids AS text[]), CAST(:emails AS text[]), CAST(:of_batches AS integer[])
+    ) AS taken (message_id, provider_id, email, batch)
     WHERE message.organization_id = :organization_id AND message.message_id = taken.message_id
 """)
 
-# The provider's ids beside their batches, for mail.sent.
+# The provider's ids beside their batches, for mail.sent: they come in one piece, each batch's between two places.
+# The driver would write a list of bytes out as text.
 ACCEPTED: Final = text("""
-    UPDATE mail_batch SET state = 'accepted', accepted_at = :at, error = NULL, ids = taken.ids
-    FROM unnest(CAST(:batches AS uuid[]), CAST(:ids AS bytea[])) AS taken (batch_id, ids)
-    WHERE mail_batch.organization_id = :organization_id AND mail_batch.batch_id = taken.batch_id
+    UPDATE mail_batch SET state = 'accepted', accepted_at = :at, error = NULL,
+        ids = substring(CAST(:ids AS bytea) FROM taken.after + 1 FOR taken.until - taken.after)
+    FROM unnest(CAST(:batches AS uuid[]), CAST(:afters AS integer[]), CAST(:untils AS integer[]))
+        AS taken (batch_id, after, until)
+    WHERE mail_batch.organization_id = :organization_id AND mail_batch.batch_id = ANY(CAST(:batches AS uuid[]))
+        AND mail_batch.batch_id = taken.batch_id
 """)
 
 # Ends messages for good, and gives back the day that they took from their customers.
@@ -126,7 +131,7 @@ def record(connection: Connection, done: Sequence[Done], *, at: datetime, chance
 def _other(connection: Connection, batch: Batch, outcome: Outcome | Uncalled, *, at: datetime, chance: float) -> float:
     match outcome:
         case Refused(why):
-            _fail(connection, batch.organization_id, dict.fromkeys(_ids(batch.letters), why), at=at)
+            _fail(connection, batch.organization_id, dict.fromkeys(batch.letters.message_ids, why), at=at)
             _close(connection, batch, why)
             count_failure(connection, batch.organization_id, batch.campaign_id, why)
         case Retry(why, in_doubt, after):
@@ -159,8 +164,14 @@ def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
     for row in connection.execute(wanted).all():
         why = f"The last call got no answer, so it may have gone out. {row.error or ''}".strip()
         letters = letters_of(row.letters)
-        _sent(connection, organization_id, [(letters[n], None, str(row.batch_id)) for n in row.done], now)
-        ids = [letter.message_id for n, letter in enumerate(letters) if n not in set(row.done)]
+        if row.done:
+            _sent(
+                connection,
+                organization_id,
+                [Gone(str(row.batch_id), letters.only(row.done), [None] * len(row.done))],
+                now,
+            )
+        ids = letters.only([n for n in range(len(letters)) if n not in set(row.done)]).message_ids
         state, reason = ("skipped", "cancelled") if row.state == "cancelled" else ("failed", "in_doubt")
         _fail(connection, organization_id, dict.fromkeys(ids, why), at=now, state=state, reason=reason)
         change(connection, organization_id, [row.batch_id], state="failed", error=why, letters=None)
@@ -170,53 +181,52 @@ def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
 
 def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], at: datetime) -> None:
     organization_id = accepted[0][0].organization_id
-    taken, refused, ids = [], {}, []
+    taken: list[Gone] = []
+    told: list[bytes] = []
+    refused: dict[str, str] = {}
     again: dict[str, str] = {}
-    released = []
+    released: list[str] = []
     for batch, outcome in accepted:
-        told: list[str | None] = []
-        batch_id = str(batch.batch_id)
-        for n, letter in enumerate(batch.letters):
-            if n in outcome.refused:
-                refused[letter.message_id] = outcome.refused[n]
-                told.append(None)
-            elif n in outcome.again:
-                why = outcome.again[n]
-                if why is None:
-                    released.append(letter.message_id)
-                else:
-                    again[letter.message_id] = why
-                told.append(None)
-            else:
-                provider_id = outcome.ids.get(n)
-                taken.append((letter, provider_id, batch_id))
-                told.append(provider_id or "")
-        ids.append(msgspec.json.encode(told))
+        ids = batch.letters.message_ids
+        refused |= {ids[n]: why for n, why in outcome.refused.items()}
+        again |= {ids[n]: why for n, why in outcome.again.items() if why is not None}
+        released += [ids[n] for n, why in outcome.again.items() if why is None]
+        stayed = outcome.refused.keys() | outcome.again.keys()
+        went = [n for n in range(len(ids)) if n not in stayed]
+        taken.append(Gone(str(batch.batch_id), batch.letters.only(went), [outcome.ids.get(n) for n in went]))
+        told.append(msgspec.json.encode([None if n in stayed else outcome.ids.get(n, "") for n in range(len(ids))]))
     _sent(connection, organization_id, taken, at)
     if refused:
         _fail(connection, organization_id, refused, at=at)
     if again:
-        given = {"messages": list(again), "details": list(again.values())}
-        connection.execute(AGAIN, {"organization_id": organization_id, "at": at, "reason": TRY_AGAIN, **given})
+        put_off = {"messages": list(again), "details": list(again.values()), "reason": TRY_AGAIN}
+        connection.execute(AGAIN, {"organization_id": organization_id, "at": at, **put_off})
     if released:
         connection.execute(RELEASE, {"organization_id": organization_id, "at": at, "messages": released})
-    batches = [batch.batch_id for batch, _ in accepted]
-    connection.execute(ACCEPTED, {"organization_id": organization_id, "at": at, "batches": batches, "ids": ids})
+    given = {"batches": plain_array([gone.batch_id for gone in taken]), "ids": b"".join(told)}
+    untils = [*accumulate(map(len, told))]
+    given |= {"afters": plain_array(map(str, [0, *untils[:-1]])), "untils": plain_array(map(str, untils))}
+    connection.execute(ACCEPTED, {"organization_id": organization_id, "at": at, **given})
     for campaign_id in {batch.campaign_id for batch, _ in accepted}:
         count_success(connection, organization_id, campaign_id)
 
 
-def _sent(
-    connection: Connection, organization_id: str, taken: Sequence[tuple[Letter, str | None, str]], at: datetime
-) -> None:
-    """Letters that went, each with the provider's id and the batch's."""
-    if not taken:
-        return
+class Gone(NamedTuple):
+    """What went of a batch, with the provider's ids where it told them."""
+
+    batch_id: str
+    letters: Letters
+    provider_ids: Sequence[str | None]
+
+
+def _sent(connection: Connection, organization_id: str, taken: Sequence[Gone], at: datetime) -> None:
+    """Letters that went."""
     given = {
-        "messages": plain_array([letter.message_id for letter, _, _ in taken]),
-        "ids": array([provider_id for _, provider_id, _ in taken]),
-        "emails": array([letter.email for letter, _, _ in taken]),
-        "batches": plain_array([batch_id for _, _, batch_id in taken]),
+        "messages": plain_array([each for gone in taken for each in gone.letters.message_ids]),
+        "ids": array([each for gone in taken for each in gone.provider_ids]),
+        "emails": array([each for gone in taken for each in gone.letters.emails]),
+        "batches": plain_array([gone.batch_id for gone in taken]),
+        "of_batches": plain_array([str(n) for n, gone in enumerate(taken, 1) for _ in gone.provider_ids]),
     }
     connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, "failed": FAILED, **given})
 
@@ -236,7 +246,8 @@ def _put_off(
     if in_doubt or batch.attempts > 1:
         change(connection, batch.organization_id, [batch.batch_id], lease_until=func.now() + delay, error=why)
         return
-    connection.execute(RELEASE, {"organization_id": batch.organization_id, "messages": _ids(batch.letters), "at": at})
+    ids = list(batch.letters.message_ids)
+    connection.execute(RELEASE, {"organization_id": batch.organization_id, "messages": ids, "at": at})
     _close(connection, batch, why)
 
 
@@ -255,7 +266,3 @@ def _fail(
 ) -> None:
     given = {"messages": list(details), "details": list(details.values()), "state": state, "reason": reason}
     connection.execute(FAIL, {"organization_id": organization_id, "at": at, **given})
-
-
-def _ids(letters: Iterable[Letter]) -> list[str]:
-    return [letter.message_id for letter in letters]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
+from services.mailer.stencil import Columns
 from shared.domain.templating import Parts, fill
 
 
@@ -76,6 +77,29 @@ class Mail(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Mails:
+    """Finished mails of one form, by column: their values, each name's as a list."""
+
+    form: Form
+    columns: Columns
+
+    @classmethod
+    def of(cls, first: Mail, *more: Mail) -> Self:
+        """Mails that have the same form and names."""
+        mails = (first, *more)
+        return cls(first.form, {name: [mail.values[name] for mail in mails] for name in first.values})
+
+    def __len__(self) -> int:
+        return len(self.columns["message_id"])
+
+    def __getitem__(self, position: int) -> Mail:
+        return Mail(self.form, {name: column[position] for name, column in self.columns.items()})
+
+    def __iter__(self) -> Iterator[Mail]:
+        return (self[n] for n in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The provider took the batch. `ids` by position; a mail it turned down for good has its reason in `refused`, one
     to be tried again, as if it had never been claimed, in `again`: with a reason, or None where its turn never came.
@@ -125,7 +149,7 @@ def unnoted(_: Sequence[int]) -> bool:
 class Provider(Protocol):
     """Sends up to 100 mails at once. Never raises but what `taken` raises."""
 
-    def send_batch(self, mails: Sequence[Mail], idempotency_key: str, taken: Taken = unnoted) -> Outcome:
+    def send_batch(self, mails: Mails, idempotency_key: str, taken: Taken = unnoted) -> Outcome:
         """The same key with the same mails sends them once, however often it is called; a provider that knows no keys
         says by `taken` which mails must not be given to it again.
         """

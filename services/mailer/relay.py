@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from services.mailer.batches import change
 from services.mailer.rounds import LONGEST_SLEEP
+from services.mailer.stencil import as_utf8, in_json
 from shared.clock import Clock
 from shared.database.tables import mail_batch
 from shared.domain.event_types import MailData
@@ -93,14 +94,14 @@ def _unpublished(connection: Connection, organization_id: str) -> Sequence[Row[A
     return connection.execute(statement).all()
 
 
-class _Addressee(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the event says of a letter: the rest of one is passed over."""
+class _Addressees(msgspec.Struct, frozen=True, gc=False):
+    """What the events say of a batch's letters: the rest is passed over."""
 
-    message_id: str
-    customer_id: str
+    message_ids: list[str]
+    customer_ids: list[str]
 
 
-_read = msgspec.json.Decoder(list[_Addressee]).decode
+_read = msgspec.json.Decoder(_Addressees).decode
 _read_ids = msgspec.json.Decoder(list[str | None]).decode
 
 
@@ -111,17 +112,18 @@ def events_of(batch: Row[Any]) -> Iterator[tuple[bytes, bytes]]:
     if not batch.letters or not batch.ids:
         return
     template = _template(batch.organization_id, batch.campaign_id, batch.accepted_at)
-    organization = batch.organization_id.encode()
-    for letter, email_id in zip(_read(batch.letters), _read_ids(batch.ids), strict=False):
+    prefix = f"{batch.organization_id}/".encode()
+    letters, ids = _read(batch.letters), _read_ids(batch.ids)
+    messages, customers = as_utf8(letters.message_ids), as_utf8(letters.customer_ids)
+    emails = [b'"%b"' % text if text else b"null" for text in in_json([email_id or "" for email_id in ids])]
+    columns = (ids, customers, messages, in_json(letters.customer_ids), emails)
+    for email_id, customer, message, customer_json, email in zip(*columns, strict=True):
         if email_id is not None:  # else it was refused
-            message_id = letter.message_id.encode()
-            customer_id = msgspec.json.encode(letter.customer_id)
-            values = (message_id, message_id, customer_id, msgspec.json.encode(email_id or None))
-            yield b"%b/%b" % (organization, letter.customer_id.encode()), template % values
+            yield prefix + customer, template % (message, message, customer_json, email)
 
 
 def _template(organization_id: str, campaign_id: str, at: datetime) -> bytes:
-    """Wants the message's id twice, the customer's and the provider's as JSON."""
+    """Wants the message's id twice, the customer's inside of its quotes, and the provider's with them, or null."""
     event = MailSent(
         specversion="1.0",
         id="\0:sent",
@@ -137,5 +139,4 @@ def _template(organization_id: str, campaign_id: str, at: datetime) -> bytes:
     )
     text = msgspec.json.encode(event).replace(b"%", b"%%")
     first, second, third, fourth, end = text.split(b"\\u0000")
-    # The quotes of what is JSON already come with it.
-    return b"%b".join([first, second, third[:-1], fourth[1:-1], end[1:]])
+    return b"%b".join([first, second, third, fourth[:-1], end[1:]])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -23,15 +23,17 @@ import resend
 from msgspec.json import encode
 from resend.exceptions import ResendError
 
-from services.mailer.provider import Accepted, Form, Halted, Mail, Outcome, Refused, Retry, Taken, unnoted
-from services.mailer.stencil import Hole, Stencil, pieces_of, ways
+from services.mailer.provider import Accepted, Form, Halted, Mails, Outcome, Refused, Retry, Taken, unnoted
+from services.mailer.stencil import Hole, Stencil, as_utf8, in_json, pieces_of, ways
 
 TIMEOUT = 20.0
 KEPT = 2.0
 # The SDK's word for a call that got no answer at all.
 NO_ANSWER = "HttpClientError"
-# What a mail that is JSON already is called among its fields.
+# What mails that are JSON already are called among the fields of one.
 READY = "ready"
+# Mails in one piece: for pieces of hundreds of kB the system would bring new memory each time, a page at a time.
+AT_ONCE = 10
 QUOTAS = {"daily_quota_exceeded", "monthly_quota_exceeded"}
 
 
@@ -77,7 +79,9 @@ class KeepAlive(resend.HTTPClient):
         sent = {**headers, "Content-Type": "application/json"}
         try:
             connection = self._connection(line, place)
-            connection.request(method.upper(), place.path, _body(json), sent)
+            body = _body(json)
+            sent["Content-Length"] = str(sum(map(len, body)))
+            connection.request(method.upper(), place.path, body, sent)
             response = connection.getresponse()
             content = response.read()
         except BaseException:
@@ -126,13 +130,14 @@ class ResendProvider:
         resend.default_http_client = self._http
         resend.api_url = api_url or "https://api.resend.com"
 
-    def send_batch(self, mails: Sequence[Mail], idempotency_key: str, taken: Taken = unnoted) -> Outcome:
+    def send_batch(self, mails: Mails, idempotency_key: str, taken: Taken = unnoted) -> Outcome:
         """Mails that Resend finds invalid are turned down one by one; the others go."""
         del taken  # the key tells
         # Without "permissive" one bad address would hold up the other 99.
         options: resend.Batch.SendOptions = {"idempotency_key": idempotency_key, "batch_validation": "permissive"}
         try:
-            answer = resend.Batch.send([params(mail) for mail in mails], options)
+            # The SDK copies each mail's fields for its HTTP client: mails that are JSON already go as one field of one.
+            answer = resend.Batch.send([cast("resend.Emails.SendParams", {READY: body_of(mails)})], options)
         except ResendError as error:
             return _outcome(error, self._http.unreachable)
         refused = {int(each["index"]): str(each["message"]) for each in answer.get("errors") or ()}
@@ -146,21 +151,24 @@ class ResendProvider:
         self._http.close()
 
 
-def _body(json: dict[str, object] | list[object] | None) -> bytes:
-    """A batch of mails that are JSON already, or whatever else the SDK sends."""
-    ready = [each[READY] for each in json if isinstance(each, dict) and READY in each] if isinstance(json, list) else []
-    return b"[" + b",".join(ready) + b"]" if ready else encode(json)
+def _body(json: dict[str, object] | list[object] | None) -> list[bytes]:
+    match json:
+        case [{"ready": body}]:
+            return cast("list[bytes]", body)
+        case _:
+            return [encode(json)]
 
 
-def params(mail: Mail) -> resend.Emails.SendParams:
-    """The SDK copies the fields and gives them to its HTTP client: a mail that is JSON already goes as one field."""
-    return cast("resend.Emails.SendParams", {READY: _stencil(mail.form).filled(mail.values)})
+def body_of(mails: Mails) -> list[bytes]:
+    """A batch as JSON, in some pieces."""
+    first, *more = _stencil(mails.form).filled(mails.columns, len(mails), together=AT_ONCE)
+    return [b"[" + first[1:], *more, b"]"]
 
 
 @lru_cache(maxsize=64)
 def _stencil(form: Form) -> Stencil:
-    """A mail of the form, as JSON."""
-    inner = ways(_inner)
+    """A mail of the form, as JSON, with a comma before it."""
+    inner = ways(in_json)
     headers = [
         (b"," * (n > 0), encode(name), b':"', *pieces_of(parts, inner), b'"')
         for n, (name, parts) in enumerate(form.headers)
@@ -169,14 +177,14 @@ def _stencil(form: Form) -> Stencil:
     before, after = tags.split(b"\\u0000")
     return Stencil(
         [
-            *(b'{"from":', encode(form.sender), b',"to":["', _hole("to"), b'"],"subject":"', _hole("subject")),
+            *(b',{"from":', encode(form.sender), b',"to":["', _hole("to"), b'"],"subject":"', _hole("subject")),
             *(b'","html":"', *pieces_of(form.html, inner), b'","text":"', *pieces_of(form.text, inner)),
             *(
                 b'","headers":{',
                 *chain.from_iterable(headers),
                 b'},"tags":',
                 before,
-                Hole("message_id", "", str.encode),
+                Hole("message_id", "", as_utf8),
                 after,
                 b"}",
             ),
@@ -185,12 +193,7 @@ def _stencil(form: Form) -> Stencil:
 
 
 def _hole(name: str) -> Hole:
-    return Hole(name, "", _inner)
-
-
-def _inner(text: str) -> bytes:
-    """A JSON string without its quotes."""
-    return encode(text)[1:-1]
+    return Hole(name, "", in_json)
 
 
 def _outcome(error: ResendError, unreachable: bool) -> Outcome:

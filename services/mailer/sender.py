@@ -36,8 +36,8 @@ NO_SENDER = "No sender address. Set the organization's sender_email (or RESEND_F
 # A pause of the provider up to this long is sat out with the batches in hand.
 SHORT: Final = 1.0
 # Batches of one cycle. As many as go out within QUICK, so that a pause is heard; past SLOW the rest is put back.
-MOST: Final = 16
-QUICK: Final = 0.2
+MOST: Final = 32
+QUICK: Final = 0.25
 SLOW: Final = 0.6
 
 
@@ -170,7 +170,7 @@ class Sender:
         with self._database.begin() as connection:
             delay = self._rate.reserve(connection)
         self.stopping.wait(delay)
-        outcome = self._provider.send_batch([one.mail(self._writer)], str(one.mail_id))
+        outcome = self._provider.send_batch(one.mails(self._writer), str(one.mail_id))
         with self._database.begin() as connection:
             direct.record(connection, one, outcome, self._clock())
 
@@ -196,8 +196,9 @@ class Sender:
 
     def _call(self, batch: Batch) -> Outcome:
         left = [n for n in range(len(batch.letters)) if n not in batch.done]
+        letters = batch.letters.only(left) if batch.done else batch.letters
         try:
-            mails = self._writer.mails(batch.content, batch.organization_id, [batch.letters[n] for n in left])
+            mails = self._writer.mails(batch.content, batch.organization_id, letters)
         except Exception as error:
             log.exception("batch.unwritable", organization_id=batch.organization_id, campaign_id=batch.campaign_id)
             return Halted(f"Its mails cannot be written: {error!r}")

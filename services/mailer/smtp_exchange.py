@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import smtplib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
 
-from services.mailer.mime import address_of, written
-from services.mailer.provider import Accepted, Halted, Mail, Outcome, Retry, Taken
+from services.mailer.mime import written
+from services.mailer.provider import Accepted, Halted, Mail, Mails, Outcome, Retry, Taken
 from services.mailer.smtp_line import CLOSING, Line, Reply
 
 # When so many are put off and nobody is taken it is the server's trouble, not the recipients'.
@@ -25,12 +25,13 @@ ReturnPath = Callable[[Mail], str]
 class Exchange:
     """`lines` loses those that broke. Every mail ends as taken, refused, or to be tried again."""
 
-    def __init__(self, mails: Sequence[Mail], lines: list[Line], taken: Taken, return_path: ReturnPath) -> None:
+    def __init__(self, mails: Mails, lines: list[Line], taken: Taken, return_path: ReturnPath) -> None:
         self._mails = mails
         self._lines = lines
         self._taken = taken
         self._return_path = return_path
         self._date = formatdate(usegmt=True)
+        self._texts: dict[bool, list[bytes]] = {}
         self.waiting: deque[int] = deque()
         self._offered: dict[Line, int] = {}
         self._ids: dict[int, str] = {}
@@ -170,7 +171,7 @@ class Exchange:
         return self._return_path(mail), mail.to
 
     def _text(self, n: int, line: Line) -> bytes:
-        mail = self._mails[n]
-        domain = address_of(mail.form.sender).rpartition("@")[2]
-        message_id = f"<{mail.message_id}@{domain}>"
-        return written(mail, message_id, self._date, eight_bit=line.eight_bit)
+        texts = self._texts.get(line.eight_bit)
+        if texts is None:
+            texts = self._texts[line.eight_bit] = written(self._mails, self._date, eight_bit=line.eight_bit)
+        return texts[n]

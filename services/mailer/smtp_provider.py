@@ -11,11 +11,10 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Final
 
 from services.mailer.mime import address_of
-from services.mailer.provider import Mail, Outcome, Taken, unnoted
+from services.mailer.provider import Mail, Mails, Outcome, Taken, unnoted
 from services.mailer.smtp_exchange import TROUBLE, Exchange, ReturnPath
 from services.mailer.smtp_line import HaltedError, Line, Server
 from shared.domain.bounces import bounce_token
@@ -51,13 +50,13 @@ class SmtpProvider:
         self._lines: defaultdict[int, list[Line]] = defaultdict(list)
         self._used_at: dict[int, float] = {}
 
-    def send_batch(self, mails: Sequence[Mail], idempotency_key: str, taken: Taken = unnoted) -> Outcome:
+    def send_batch(self, mails: Mails, idempotency_key: str, taken: Taken = unnoted) -> Outcome:
         """Each mail is taken, refused or to be tried again by itself."""
         del idempotency_key
         own = threading.get_ident()
         exchange = Exchange(mails, self._lines[own], taken, self._return_path)
-        for n, mail in enumerate(mails):
-            if ADDRESS.fullmatch(mail.to):
+        for n, address in enumerate(mails.columns["to"]):
+            if ADDRESS.fullmatch(address):
                 exchange.waiting.append(n)
             else:
                 exchange.refused[n] = "No address that SMTP carries."

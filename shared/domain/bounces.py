@@ -28,6 +28,8 @@ STATUS: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 # nothing about the address.
 PASSING: Final = re.compile(r"5\.(?:2\.[23]|[3467]\.\d+)")
 LONGEST: Final = 500
+# So many of a customer's mails in a row that came back, if only for now, speak of the address after all.
+IN_A_ROW: Final = 7
 
 
 class Bounce(NamedTuple):

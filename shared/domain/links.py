@@ -12,6 +12,7 @@ import hmac
 from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from binascii import b2a_base64
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal, get_args
@@ -30,28 +31,27 @@ TEXT: Final = 43  # characters of an id and a piece
 URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
-class Signer:
-    """Signs the links of many mails of one organization, for some purposes."""
-
-    def __init__(self, secret: str, organization_id: str, *purposes: Purpose) -> None:
-        self._key = _key(secret)
-        self._organization = _octets(organization_id)
-        self._pieces = [PURPOSES[purpose] for purpose in purposes]
-        # A byte behind each makes its text end at a multiple of four characters: one conversion does for all.
-        self._texts = [slice(n, n + TEXT) for n in range(0, len(purposes) * (TEXT + 1), TEXT + 1)]
-
-    def sign(self, message_id: str) -> list[str]:
-        """For each purpose what follows the organization's id and the dot: 43 characters, letters, digits, - and _."""
-        mail = bytes.fromhex(message_id.replace("-", ""))
-        mac = blake2b(mail + self._organization, key=self._key).digest()
-        text = _text(b"".join([mail + mac[piece] + b"\0" for piece in self._pieces]))
-        return [text[part] for part in self._texts]
+def sign_all(secret: str, organization_id: str, message_ids: Iterable[str], *purposes: Purpose) -> list[list[str]]:
+    """For each purpose a column of what follows the organization's id and the dot in the links of these mails: 43
+    characters, letters, digits, - and _.
+    """
+    key, organization = _key(secret), _octets(organization_id)
+    # One conversion for all of them: an id, a piece and a byte behind them end at a multiple of four characters.
+    ids = bytes.fromhex("".join(message_ids).replace("-", ""))
+    mails = [ids[n : n + ID_BYTES] for n in range(0, len(ids), ID_BYTES)]
+    macs = [blake2b(mail + organization, key=key).digest() for mail in mails]
+    columns = []
+    for purpose in purposes:
+        piece = PURPOSES[purpose]
+        text = _text(b"".join([b"%b%b\0" % (mail, mac[piece]) for mail, mac in zip(mails, macs, strict=True)]))
+        columns.append([text[n : n + TEXT] for n in range(0, len(text), TEXT + 1)])
+    return columns
 
 
 def sign_links(secret: str, organization_id: str, message_id: str, *purposes: Purpose) -> tuple[str, ...]:
     """For each purpose a URL-safe token that speaks for one mail: the organization's id, a dot and 43 characters."""
-    signer = Signer(secret, organization_id, *purposes)
-    return tuple([f"{organization_id}.{text}" for text in signer.sign(message_id)])
+    signed = sign_all(secret, organization_id, [message_id], *purposes)
+    return tuple([f"{organization_id}.{text}" for (text,) in signed])
 
 
 def sign_link(secret: str, purpose: Purpose, organization_id: str, message_id: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from html import escape
 from typing import Final, Literal, NamedTuple
@@ -153,10 +153,33 @@ def fill(parts: Iterable[str | Slot], values: Mapping[str, str]) -> str:
 
 def fill_line(parts: Iterable[str | Slot], values: Mapping[str, str]) -> str:
     """The same on one line: a subject with a line break in it would start a header of somebody else's making."""
-    line = fill(parts, values)
+    return _on_one_line(fill(parts, values))
+
+
+def fill_lines(parts: Iterable[str | Slot], columns: Mapping[str, Sequence[str]], number: int) -> list[str]:
+    """The lines of so many customers, whose values come by column."""
+    pieces = [[part] * number if isinstance(part, str) else _filled_all(part, columns, number) for part in parts]
+    lines = list(map("".join, zip(*pieces, strict=True))) if pieces else [""] * number
+    # Most are on one line already, which is seen of all at once.
+    joined = "\n".join(["", *lines, ""])
+    if "".join(lines).isprintable() and not any(blanks in joined for blanks in ("  ", "\n ", " \n")):
+        return lines
+    return [_on_one_line(line) for line in lines]
+
+
+def _on_one_line(line: str) -> str:
     if not line.isprintable():
         line = "".join(c if c.isprintable() else " " for c in line)
     return " ".join(line.split()) if "  " in line or line[:1] == " " or line[-1:] == " " else line
+
+
+def _filled_all(slot: Slot, columns: Mapping[str, Sequence[str]], number: int) -> Sequence[str]:
+    column = columns.get(slot.name) or [""] * number
+    return (
+        [_filled(slot, {slot.name: value}) for value in column]
+        if slot.context != "text"
+        else ([value or slot.default for value in column])
+    )
 
 
 def _filled(slot: Slot, values: Mapping[str, str]) -> str:

@@ -13,17 +13,16 @@ from shared.database.campaigns import Campaign, Organization
 from shared.database.tables import customer
 from shared.errors import NotFoundError
 from shared.mail.content import Content
-from shared.mail.variables import values_of
+from shared.mail.variables import People, values_of
 
-NAMES = ("name", "total_spent", "visit_count", "last_visit_at", "time_zone")
-NOBODY = SimpleNamespace(**dict.fromkeys(NAMES))
+NOBODY = SimpleNamespace(**dict.fromkeys(People._fields))
 
 
 def read_person(connection: Connection, organization_id: str, customer_id: str | None) -> Any:
     """Whose values a mail is filled with; nobody's where no customer is named. Raises NotFoundError."""
     if customer_id is None:
         return NOBODY
-    wanted = select(*(customer.c[name] for name in NAMES)).where(
+    wanted = select(*(customer.c[name] for name in People._fields)).where(
         customer.c.organization_id == organization_id, customer.c.customer_id == customer_id
     )
     row = connection.execute(wanted).first()
@@ -38,7 +37,8 @@ def values_as(
     """The values of the content's variables for a person of `read_person`; of the coupon its own code, as nothing is
     issued.
     """
-    values = values_of(content.variables, person, sender)
+    alone = People(*([getattr(person, name)] for name in People._fields))
+    values = {name: value for name, (value,) in values_of(content.variables, alone, sender).items()}
     coupon = campaign_coupons.of(connection, wanted)
     if coupon is None:
         return values

@@ -153,6 +153,34 @@ def test_hard_bounces_and_complaints_suppress_at_once(
     assert suppressed(ingest) == expected
 
 
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ({}, {"asha@example.com": "bounce"}),
+        ({"bounced_at": None, "state": "delivered"}, {}),
+        ({"email": "asha.old@example.com"}, {}),
+        ({"sent_at": None, "bounced_at": None, "state": "skipped"}, {}),
+    ],
+)
+def test_seven_mails_in_a_row_that_came_back_suppress_the_address(
+    ingest: Service, between: dict[str, Any], expected: dict[str, str]
+) -> None:
+    with ingest.engine.begin() as connection:
+        for days in range(1, 7):
+            before = NOW - timedelta(days=days)
+            kept = {
+                "message_id": uuid.uuid4(),
+                "occasion": f"day-{days}",
+                "state": "bounced",
+                "email": "asha@example.com",
+            }
+            kept |= {"organization_id": "demo", "campaign_id": "spring", "customer_id": "c-1"}
+            kept |= {"sent_at": before, "bounced_at": before} | (between if days == 3 else {})
+            connection.execute(insert(message).values(kept))
+    webhook(ingest, "bounced", bounce={"type": "Transient", "subType": "MailboxFull", "message": "full"})
+    assert suppressed(ingest) == expected
+
+
 def test_a_machines_open_is_told_from_a_persons(ingest: Service) -> None:
     webhook(ingest, "opened", open={"userAgent": "Mozilla/5.0"})
     assert (stored(ingest).opened_at, stored(ingest).machine_opened_at) == (None, NOW)

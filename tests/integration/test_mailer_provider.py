@@ -10,7 +10,7 @@ import resend
 from resend.exceptions import ResendError
 
 from services.local import ports
-from services.mailer.provider import Accepted, Halted, Mail, Retry, form_of
+from services.mailer.provider import Accepted, Halted, Mail, Mails, Retry, form_of
 from services.mailer.resend_provider import ResendProvider
 from tests.mailing import Sandbox, sandbox
 
@@ -44,7 +44,7 @@ def arrived(inbox: Sandbox, to: str) -> int:
 
 
 def test_the_same_key_sends_once_and_gives_the_same_ids(provider: ResendProvider, inbox: Sandbox, key: str) -> None:
-    mails = [mail("once-a@example.com"), mail("once-b@example.com")]
+    mails = Mails.of(mail("once-a@example.com"), mail("once-b@example.com"))
     first = provider.send_batch(mails, key)
     assert isinstance(first, Accepted)
     assert sorted(first.ids) == [0, 1]
@@ -53,7 +53,9 @@ def test_the_same_key_sends_once_and_gives_the_same_ids(provider: ResendProvider
 
 
 def test_one_bad_address_does_not_hold_up_the_others(provider: ResendProvider, inbox: Sandbox, key: str) -> None:
-    outcome = provider.send_batch([mail("good-a@example.com"), mail("nonsense"), mail("good-b@example.com")], key)
+    outcome = provider.send_batch(
+        Mails.of(mail("good-a@example.com"), mail("nonsense"), mail("good-b@example.com")), key
+    )
     assert isinstance(outcome, Accepted)
     assert sorted(outcome.ids) == [0, 2]
     assert list(outcome.refused) == [1]
@@ -65,7 +67,7 @@ def test_too_many_requests_were_surely_not_taken_and_say_when_to_come_again(
     provider: ResendProvider, inbox: Sandbox, key: str
 ) -> None:
     inbox.fault("429")
-    outcome = provider.send_batch([mail("limited@example.com")], key)
+    outcome = provider.send_batch(Mails.of(mail("limited@example.com")), key)
     assert isinstance(outcome, Retry)
     assert (outcome.in_doubt, outcome.after) == (False, 1.0)
     assert arrived(inbox, "limited@example.com") == 0
@@ -73,7 +75,7 @@ def test_too_many_requests_were_surely_not_taken_and_say_when_to_come_again(
 
 def test_a_server_error_leaves_doubt(provider: ResendProvider, inbox: Sandbox, key: str) -> None:
     inbox.fault("500")
-    outcome = provider.send_batch([mail("error@example.com")], key)
+    outcome = provider.send_batch(Mails.of(mail("error@example.com")), key)
     assert isinstance(outcome, Retry)
     assert outcome.in_doubt
 
@@ -82,7 +84,7 @@ def test_a_cut_line_leaves_doubt_and_the_second_call_settles_it(
     provider: ResendProvider, inbox: Sandbox, key: str
 ) -> None:
     inbox.fault("drop_after_accept")
-    mails = [mail("cut@example.com")]
+    mails = Mails.of(mail("cut@example.com"))
     outcome = provider.send_batch(mails, key)
     assert isinstance(outcome, Retry)
     assert outcome.in_doubt
@@ -91,14 +93,14 @@ def test_a_cut_line_leaves_doubt_and_the_second_call_settles_it(
 
 
 def test_a_key_used_for_other_bytes_counts_as_taken(provider: ResendProvider, inbox: Sandbox, key: str) -> None:
-    provider.send_batch([mail("first@example.com", "one")], key)
-    assert provider.send_batch([mail("first@example.com", "two")], key) == Accepted({})
+    provider.send_batch(Mails.of(mail("first@example.com", "one")), key)
+    assert provider.send_batch(Mails.of(mail("first@example.com", "two")), key) == Accepted({})
     assert arrived(inbox, "first@example.com") == 1
 
 
 def test_a_provider_that_is_not_there_surely_took_nothing(key: str) -> None:
     absent = ResendProvider("key", f"http://127.0.0.1:{ports.free()}")
-    outcome = absent.send_batch([mail("a@example.com")], key)
+    outcome = absent.send_batch(Mails.of(mail("a@example.com")), key)
     absent.close()
     assert isinstance(outcome, Retry)
     assert not outcome.in_doubt
@@ -115,4 +117,6 @@ def test_what_nobody_but_a_person_can_mend_halts(
         raise ResendError(code=status, error_type=kind, message="The domain is not verified.", suggested_action="")
 
     monkeypatch.setattr(resend.Batch, "send", refuse)
-    assert provider.send_batch([mail("a@example.com")], key) == Halted(f"{status} {kind}: The domain is not verified.")
+    assert provider.send_batch(Mails.of(mail("a@example.com")), key) == Halted(
+        f"{status} {kind}: The domain is not verified."
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, update
 
-from services.mailer.provider import Mail, Outcome, Taken
+from services.mailer.provider import Mails, Outcome, Taken
 from services.mailer.smtp_line import server_of
 from services.mailer.smtp_provider import SmtpProvider
 from shared.database.engine import engine
@@ -53,7 +53,7 @@ class Watched:
         self._provider = provider
         self._seen = seen
 
-    def send_batch(self, mails: Sequence[Mail], idempotency_key: str, taken: Taken) -> Outcome:
+    def send_batch(self, mails: Mails, idempotency_key: str, taken: Taken) -> Outcome:
         def noted(positions: Sequence[int]) -> bool:
             self._seen("before")
             goes_on = taken(positions)

@@ -11,7 +11,7 @@ import pytest
 
 from services.local import ports
 from services.mailer import smtp_line
-from services.mailer.provider import Accepted, Halted, Mail, Outcome, Retry, form_of
+from services.mailer.provider import Accepted, Halted, Mail, Mails, Outcome, Retry, form_of
 from services.mailer.smtp_line import server_of
 from services.mailer.smtp_provider import SmtpProvider, signed_return_path, to_sender
 from shared.domain.bounces import read_bounce_token
@@ -29,7 +29,7 @@ def inbox(request: pytest.FixtureRequest) -> Iterator[SmtpSink]:
 def sent(inbox: SmtpSink, mails: Sequence[Mail], connections: int = 3, **given: Any) -> Outcome:
     provider = SmtpProvider(server_of(inbox.url, "off"), connections, given.pop("return_path", to_sender))
     try:
-        return provider.send_batch(mails, "key", **given)
+        return provider.send_batch(Mails.of(*mails), "key", **given)
     finally:
         provider.close()
 
@@ -141,14 +141,14 @@ def test_a_server_that_is_busy_for_everybody_is_called_again_later(inbox: SmtpSi
 
 def test_a_server_that_is_not_there_took_nothing() -> None:
     provider = SmtpProvider(server_of(f"smtp://127.0.0.1:{ports.free()}", "off"), 2)
-    outcome = provider.send_batch([mail("a@example.com")], "key")
+    outcome = provider.send_batch(Mails.of(mail("a@example.com")), "key")
     assert isinstance(outcome, Retry)
     assert "refused" in outcome.why
 
 
 def test_without_the_encryption_that_is_asked_for_nothing_goes(inbox: SmtpSink) -> None:
     provider = SmtpProvider(server_of(inbox.url, "required"), 2)
-    outcome = provider.send_batch([mail("a@example.com")], "key")
+    outcome = provider.send_batch(Mails.of(mail("a@example.com")), "key")
     assert isinstance(outcome, Halted)
     assert "STARTTLS" in outcome.why
     assert inbox.mails == []
@@ -158,11 +158,11 @@ def test_connections_are_kept_and_one_that_ended_is_opened_again(inbox: SmtpSink
     provider = SmtpProvider(server_of(inbox.url, "off"), 2)
     mails = [mail("a@example.com"), mail("b@example.com")]
     for _ in range(3):
-        assert isinstance(provider.send_batch(mails, "key"), Accepted)
+        assert isinstance(provider.send_batch(Mails.of(*mails), "key"), Accepted)
     assert inbox.connections == 2
     inbox.cuts = 2
-    assert isinstance(provider.send_batch(mails, "key"), Retry)
-    assert isinstance(provider.send_batch(mails, "key"), Accepted)
+    assert isinstance(provider.send_batch(Mails.of(*mails), "key"), Retry)
+    assert isinstance(provider.send_batch(Mails.of(*mails), "key"), Accepted)
     assert inbox.connections == 4
     provider.close()
 

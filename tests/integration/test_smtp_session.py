@@ -15,7 +15,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from services.local import ports
 from services.mailer.choice import provider_of
-from services.mailer.provider import Accepted, Halted, Mail, Outcome, form_of
+from services.mailer.provider import Accepted, Halted, Mail, Mails, Outcome, form_of
 from shared.errors import SetupError
 from shared.settings import MailerSettings, load
 
@@ -73,7 +73,7 @@ def sent(port: int, ca_file: Path | str, password: str = "s3cr%3At%40") -> Outco
         for n in range(5)
     ]
     try:
-        return provider.send_batch(mails, "key")
+        return provider.send_batch(Mails.of(*mails), "key")
     finally:
         provider.close()
 

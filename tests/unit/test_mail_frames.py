@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mailer.batches import Letter
+from services.mailer.batches import Letters
 from services.mailer.content import Writer
 from services.mailer.mime import LONGEST_LINE, framed, written
-from services.mailer.provider import Mail, form_of
-from services.mailer.resend_provider import READY, params
+from services.mailer.provider import Mail, Mails, form_of
+from services.mailer.resend_provider import body_of
 from shared.domain.templating import Parts, Slot
 from shared.mail.content import Wording, compiled
 
 MESSAGE = "0b9d9c1e-0000-4000-8000-000000000001"
 NAMES = ("first_name", "total_spent")
+WRITER = Writer("s3cret", "https://r.example")
 LITERALS = st.sampled_from(
     ["Hello ", "\n", ".", "\r\n", "\n.hidden", "100 %", "%b%(x)s", "<p>", '"quoted\\', "₹", "long " * 150, "\r", ""]
 )
@@ -46,6 +47,14 @@ def mails(draw: st.DrawFn) -> Mail:
     return Mail(form, {"message_id": MESSAGE, "to": "a@example.com", "subject": "For you", **values})
 
 
+@st.composite
+def batches(draw: st.DrawFn) -> Mails:
+    """Mails of one form, each with its own values."""
+    first, number = draw(mails()), draw(st.integers(1, 12))
+    others = [first.values | {name: draw(VALUES) for name in NAMES} for _ in range(number - 1)]
+    return Mails.of(first, *[Mail(first.form, values) for values in others])
+
+
 def arrived(octets: bytes) -> tuple[EmailMessage, list[str]]:
     """The mail as a server keeps it (RFC 5321, 4.5.2), and its parts' texts with \\n between lines."""
     assert octets.endswith(b"\r\n.\r\n")
@@ -63,27 +72,32 @@ def unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-@given(mails(), st.booleans())
-def test_a_framed_mail_arrives_as_one_written_by_itself(mail: Mail, eight_bit: bool) -> None:
-    octets = written(mail, "<m@acme.example>", "Tue, 24 Nov 2026 10:00:00 GMT", eight_bit=eight_bit)
-    found, parts = arrived(octets)
-    assert eight_bit or octets.isascii()
-    assert (found["To"], found["Subject"], found["X-Regulars-Message"]) == ("a@example.com", "For you", MESSAGE)
-    sayable = [text.encode("utf-8", "replace").decode() for text in (mail.text, mail.html)]
-    assert parts == [unix(text) for text in sayable]
+@given(batches(), st.booleans())
+def test_a_framed_mail_arrives_as_one_written_by_itself(mails: Mails, eight_bit: bool) -> None:
+    texts = written(mails, "Tue, 24 Nov 2026 10:00:00 GMT", eight_bit=eight_bit)
+    for octets, mail in zip(texts, mails, strict=True):
+        found, parts = arrived(octets)
+        assert eight_bit or octets.isascii()
+        assert (found["To"], found["Subject"], found["X-Regulars-Message"]) == ("a@example.com", "For you", MESSAGE)
+        assert found["Message-ID"] == f"<{MESSAGE}@acme.example>"
+        sayable = [text.encode("utf-8", "replace").decode() for text in (mail.text, mail.html)]
+        assert parts == [unix(text) for text in sayable]
 
 
-@given(mails())
-def test_a_mail_for_resend_is_its_fields_as_json(mail: Mail) -> None:
-    assert json.loads(params(mail)[READY]) == {  # type: ignore[typeddict-item]
-        "from": mail.form.sender,
-        "to": [mail.to],
-        "subject": mail.subject,
-        "html": mail.html,
-        "text": mail.text,
-        "headers": mail.headers,
-        "tags": [{"name": name, "value": value} for name, value in mail.tags.items()],
-    }
+@given(batches())
+def test_a_batch_for_resend_is_its_mails_fields_as_json(mails: Mails) -> None:
+    assert json.loads(b"".join(body_of(mails))) == [
+        {
+            "from": mail.form.sender,
+            "to": [mail.to],
+            "subject": mail.subject,
+            "html": mail.html,
+            "text": mail.text,
+            "headers": mail.headers,
+            "tags": [{"name": name, "value": value} for name, value in mail.tags.items()],
+        }
+        for mail in mails
+    ]
 
 
 @pytest.mark.parametrize(("name", "fits"), [("Asha", True), ("Zoë", True), ("", True), ("x" * 400, False)])
@@ -98,6 +112,6 @@ def test_an_ordinary_campaign_fits_into_its_frame(name: str, fits: bool) -> None
         body_format="markdown",
         tracked=True,
     )
-    letter = Letter(MESSAGE, "c-1", "a@example.com", {"first_name": name, "total_spent": "₹90.00"})
-    (mail,) = Writer("s3cret", "https://r.example").mails(compiled(wording), "acme", [letter])
-    assert (framed(mail, "<m@acme.example>", "now", eight_bit=True) is not None) == fits
+    letters = Letters([MESSAGE], ["c-1"], ["a@example.com"], {"first_name": [name], "total_spent": ["₹90.00"]}, [None])
+    (text,) = framed(WRITER.mails(compiled(wording), "acme", letters), "now", eight_bit=True)
+    assert (text is not None) == fits

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mailer.batches import Letter
+from services.mailer.batches import Letters, letters_of
 from services.mailer.content import Writer
 from services.mailer.provider import Mail
 from shared.database.campaigns import mailbox
@@ -29,15 +29,20 @@ WORDING = Wording(
 
 
 def written(wording: Wording = WORDING, **variables: str) -> Mail:
-    (mail,) = WRITER.mails(compiled(wording), "acme", [Letter(MESSAGE, "c-1", "a@example.com", variables)])
+    (mail,) = WRITER.mails(compiled(wording), "acme", letter(variables))
     return mail
+
+
+def letter(variables: dict[str, str]) -> Letters:
+    columns = {name: [value] for name, value in variables.items()}
+    return Letters([MESSAGE], ["c-1"], ["a@example.com"], columns, [None])
 
 
 def test_the_same_content_and_values_give_the_same_bytes_after_a_round_through_the_database() -> None:
     stored = from_json(msgspec.json.encode(compiled(WORDING).as_json()).decode())
     variables = {"first_name": "Zoë", "customer_name": "Zoë B"}
-    letter = Letter(MESSAGE, "c-1", "a@example.com", variables)
-    assert WRITER.mails(stored, "acme", [letter]) == [written(**variables)]
+    letters = letters_of(msgspec.json.encode(letter(variables)))
+    assert list(WRITER.mails(stored, "acme", letters)) == [written(**variables)]
     assert stored.content_id == compiled(WORDING).content_id
 
 

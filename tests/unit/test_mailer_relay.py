@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mailer.batches import Letter
+from services.mailer.batches import Letters
 from services.mailer.relay import events_of
 from shared.domain.event_types import MailData
 from shared.domain.events import MailSent, kafka_key
@@ -25,7 +25,8 @@ IDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size
     st.datetimes(timezones=st.just(UTC)),
 )
 def test_each_event_is_its_own_encoding(sent: list[tuple[str, str | None]], campaign_id: str, at: datetime) -> None:
-    letters = [Letter(str(uuid.uuid4()), customer, "a@x.example", {"first_name": "A"}, 1) for customer, _ in sent]
+    ids, customers = [str(uuid.uuid4()) for _ in sent], [customer for customer, _ in sent]
+    letters = Letters(ids, customers, ["a@x.example"] * len(ids), {"first_name": ["A"] * len(ids)}, [1] * len(ids))
     batch = SimpleNamespace(
         organization_id="demo",
         campaign_id=campaign_id,
@@ -36,18 +37,18 @@ def test_each_event_is_its_own_encoding(sent: list[tuple[str, str | None]], camp
     expected = [
         MailSent(
             specversion="1.0",
-            id=f"{letter.message_id}:sent",
+            id=f"{message_id}:sent",
             source="/demo/mailer",
             time=at,
             data=MailData(
                 organization_id="demo",
-                message_id=letter.message_id,
+                message_id=message_id,
                 campaign_id=campaign_id,
-                customer_id=letter.customer_id,
+                customer_id=customer_id,
                 email_id=email_id or None,
             ),
         )
-        for letter, (_, email_id) in zip(letters, sent, strict=True)
+        for message_id, (customer_id, email_id) in zip(ids, sent, strict=True)
         if email_id is not None
     ]
     found = list(events_of(cast("Any", batch)))

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from services.mailer.batches import Letter
+from services.mailer.batches import Letters
 from services.mailer.content import Writer
 from services.mailer.provider import Mail
 from shared.domain.links import read_link
@@ -30,8 +30,8 @@ WORDING = Wording(
 
 def written(wording: Wording = WORDING) -> tuple[Content, Mail]:
     content = compiled(wording)
-    letter = Letter(MESSAGE, "c-1", "a@example.com", {"first_name": "Asha"})
-    return content, Writer("s3cret", "https://r.example/").mails(content, "acme", [letter])[0]
+    letters = Letters([MESSAGE], ["c-1"], ["a@example.com"], {"first_name": ["Asha"]}, [None])
+    return content, Writer("s3cret", "https://r.example/").mails(content, "acme", letters)[0]
 
 
 def test_links_lead_over_us_and_only_to_what_the_mail_held() -> None:
