@@ -48,15 +48,9 @@ def sign_all(secret: str, organization_id: str, message_ids: Iterable[str], *pur
     return columns
 
 
-def sign_links(secret: str, organization_id: str, message_id: str, *purposes: Purpose) -> tuple[str, ...]:
-    """For each purpose a URL-safe token that speaks for one mail: the organization's id, a dot and 43 characters."""
-    signed = sign_all(secret, organization_id, [message_id], *purposes)
-    return tuple([f"{organization_id}.{text}" for (text,) in signed])
-
-
 def sign_link(secret: str, purpose: Purpose, organization_id: str, message_id: str) -> str:
-    """One of them."""
-    return sign_links(secret, organization_id, message_id, purpose)[0]
+    """A URL-safe token that speaks for one mail: the organization's id, a dot and 43 characters."""
+    return f"{organization_id}.{sign_all(secret, organization_id, [message_id], purpose)[0][0]}"
 
 
 def read_link(secret: str, purpose: Purpose, token: str) -> tuple[str, str]:

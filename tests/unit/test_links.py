@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.links import read_link, sign_link, sign_links
+from shared.domain.links import Purpose, read_link, sign_all, sign_link
 from shared.errors import InvalidError
 
 TOKEN = sign_link("s3cret", "unsubscribe", "demo", "0b9d9c1e-0000-4000-8000-000000000001")
@@ -18,7 +18,7 @@ def test_a_link_gives_back_whom_it_was_signed_for(organization_id: str, message_
 
 
 def test_the_links_of_a_mail_differ_by_purpose_mail_and_organization() -> None:
-    purposes = ("unsubscribe", "preferences", "track", "verify")
+    purposes: tuple[Purpose, ...] = ("unsubscribe", "preferences", "track", "verify")
     mail, other = "0b9d9c1e-0000-4000-8000-000000000001", "0b9d9c1e-0000-4000-8000-000000000002"
     signed = [
         sign_link("s3cret", purpose, organization_id, message_id).partition(".")[2]
@@ -27,9 +27,9 @@ def test_the_links_of_a_mail_differ_by_purpose_mail_and_organization() -> None:
         for message_id in (mail, other)
     ]
     assert len({token[22:] for token in signed}) == len(signed)
-    assert sign_links("s3cret", "demo", mail, *purposes) == tuple(
-        sign_link("s3cret", purpose, "demo", mail) for purpose in purposes
-    )
+    assert sign_all("s3cret", "demo", [mail, other], *purposes) == [
+        [sign_link("s3cret", purpose, "demo", each).partition(".")[2] for each in (mail, other)] for purpose in purposes
+    ]
 
 
 @pytest.mark.parametrize("place", range(len(TOKEN)))

@@ -15,6 +15,7 @@ from shared.domain.templating import (
     compile_text,
     fill,
     fill_line,
+    fill_lines,
     mask,
     variables_of,
 )
@@ -97,6 +98,18 @@ def test_a_subject_stays_on_one_line(value: str) -> None:
     line = fill_line(compile_text("Hi {first_name}!"), {"first_name": value})
     assert line.isprintable()
     assert len(line.splitlines()) == 1
+
+
+@given(
+    st.sampled_from(
+        ["Hi {first_name}!", "{first_name|you}", "{first_name} {last|a  b}", "plain ", "", "https://x/{first_name}"]
+    ),
+    st.lists(st.text(max_size=5) | st.sampled_from(["", "Asha", " a", "a\nb", "a  b"]), min_size=1, max_size=5),
+)
+def test_many_subjects_are_each_as_one_alone(subject: str, names: list[str]) -> None:
+    parts = compile_text(subject)
+    alone = [fill_line(parts, {"first_name": name}) for name in names]
+    assert fill_lines(parts, {"first_name": names}, len(names)) == alone
 
 
 def test_a_value_that_looks_like_a_variable_is_not_filled_again() -> None:
