@@ -142,14 +142,13 @@ def _new(lately: Lately, bought: Sequence[tuple[int, Row]], is_complete: Bools) 
 
 def _together(rows: Rows, at: Integers, counted: Sequence[Counted]) -> Bought:
     """The entries of all series, in the order of the rows, and of time within each."""
-    columns = (
+    bought = Bought(
         np.concatenate([rows[counts] for counts, _ in counted]),
         np.concatenate([at[counts] for counts, _ in counted]),
         np.concatenate([values[counts] for counts, values in counted]),
-        np.concatenate([np.full(int(counts.sum()), n, np.intp) for n, (counts, _) in enumerate(counted)]),
+        np.concatenate([np.full(int(counts.sum()), n, np.uint16) for n, (counts, _) in enumerate(counted)]),
     )
-    order = np.lexsort((columns[1], columns[0]))
-    return Bought(*(column[order] for column in columns))
+    return bought.taken(np.lexsort((bought.at, bought.rows)))
 
 
 def _bought(

@@ -16,7 +16,7 @@ from shared.settings import SegmenterSettings
 GARBAGE = (200_000, 20, 100)
 """A batch makes some ten thousand objects and frees them all: looking through them for cycles finds nothing."""
 
-ALLOCATOR = {-8: 1, -3: 1_000_000, -1: 1_000_000}
+ALLOCATOR = {-8: 1, -3: 500_000, -1: 500_000}
 """glibc's M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, see malloc.h: one heap for all threads, which take turns
 anyway, and what is large goes back to the system. By itself it keeps some 40 MB of what batches are done with.
 """

@@ -30,6 +30,7 @@ LARGEST = np.iinfo(np.int32).max
 SPEND, VISITS = Series("spend"), Series("visits")
 
 Rows = npt.NDArray[np.intp]
+Numbers = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Lately:
 class Bought:
     """Entries of several customers: of the one in row `rows[i]`, at `at[i]`, adding `values[i]` to `series[i]`."""
 
-    def __init__(self, rows: Rows, at: Integers, values: Integers, series: npt.NDArray[np.intp]) -> None:
+    def __init__(self, rows: Rows, at: Integers, values: Integers, series: Numbers) -> None:
         self.rows = rows
         self.at = at
         self.values = values
@@ -75,22 +76,26 @@ class Bought:
     @classmethod
     def together(cls, parts: Collection[Bought]) -> Bought:
         """Of parts that are in the order of the rows, and of time within each, one that is."""
-        columns = [np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)]
+        both = cls(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.at for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.series for part in parts]),
+        )
         # What is new is nearly always the latest.
-        order = np.argsort(columns[0].astype(np.uint16) if _is_short(columns[0]) else columns[0], kind="stable")
-        rows, at = columns[0][order], columns[1][order]
+        order = np.argsort(both.rows.astype(np.uint16) if _is_short(both.rows) else both.rows, kind="stable")
+        rows, at = both.rows[order], both.at[order]
         if ((at[1:] < at[:-1]) & (rows[1:] == rows[:-1])).any():
-            order = np.lexsort((columns[1], columns[0]))
-        return cls(*(column[order] for column in columns))
+            order = np.lexsort((both.at, both.rows))
+        return both.taken(order)
 
     def in_order(self) -> Bought:
         """The same, so that equal entries stand at equal places."""
-        order = np.lexsort((self.values, self.series, self.at, self.rows))
-        return Bought(*(column[order] for column in self.columns))
+        return self.taken(np.lexsort((self.values, self.series, self.at, self.rows)))
 
-    @property
-    def columns(self) -> tuple[Rows, Integers, Integers, npt.NDArray[np.intp]]:
-        return self.rows, self.at, self.values, self.series
+    def taken(self, order: Rows) -> Bought:
+        """These entries, in this order."""
+        return Bought(self.rows[order], self.at[order], self.values[order], self.series[order])
 
     def entries(self, lately: Lately, size: int) -> dict[Hashable, Entries]:
         """By series, of `size` customers."""
@@ -114,8 +119,9 @@ def unpack(stored: Sequence[bytes], lately: Lately, now: int) -> tuple[Bools, In
     chosen = np.flatnonzero(numbers)
     entries = np.frombuffer(b"".join([stored[row][length:] for row in chosen.tolist()]), ENTRY)
     rows = np.repeat(chosen, numbers[chosen])
-    at, values, series = (entries[name].astype(np.int64) for name in ("at", "value", "series"))
-    return is_complete, headings["since"].astype(np.int64), Bought(rows, at, values, series.astype(np.intp))
+    at, values = (entries[name].astype(np.int64) for name in ("at", "value"))
+    bought = Bought(rows, at, values, entries["series"].astype(np.uint16))
+    return is_complete, headings["since"].astype(np.int64), bought
 
 
 def pack(bought: Bought, since: Integers, lately: Lately) -> list[bytes]:

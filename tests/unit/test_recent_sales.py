@@ -17,7 +17,7 @@ NOW = 1_000 * DAY
 def bought(*entries: tuple[int, int, int, int]) -> Bought:
     """Of (row, at, value, series)."""
     columns = np.array(entries, np.int64).reshape(-1, 4).T
-    return Bought(columns[0], columns[1], columns[2], columns[3])
+    return Bought(columns[0], columns[1], columns[2], columns[3].astype(np.uint16))
 
 
 def since(size: int) -> np.ndarray:
@@ -30,7 +30,8 @@ def test_entries_come_back_as_they_were() -> None:
     is_complete, from_when, found = unpack(stored, LATELY, NOW)
     assert is_complete.all()
     assert from_when.tolist() == since(3).tolist()
-    assert [column.tolist() for column in found.columns] == [column.tolist() for column in given.columns]
+    for name in ("rows", "at", "values", "series"):
+        assert getattr(found, name).tolist() == getattr(given, name).tolist(), name
 
 
 def test_a_late_sale_takes_its_place_in_time() -> None:
