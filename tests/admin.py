@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from sqlalchemy import Engine, insert
 
@@ -78,7 +78,9 @@ def running(settings: AdminSettings) -> Iterator[Api]:
     app = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[listener]),))
+        thread = threading.Thread(
+            target=uvloop.run, args=(server.serve(sockets=[listener]),)
+        )  # as in a process of its own
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
@@ -134,8 +134,10 @@ def running(settings: IngestSettings, *, ready: bool = True, clock: Clock = lamb
         token = create_key(connection, "demo", "terminal", "till")[1]
     app = create_app(settings, clock=clock)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, loop="uvloop"))
-        thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[listener]),))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(
+            target=uvloop.run, args=(server.serve(sockets=[listener]),)
+        )  # as in a process of its own
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:

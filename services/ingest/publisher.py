@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Final, NamedTuple
@@ -202,8 +203,11 @@ class Publisher:
                 max_block_ms=wait_ms,
                 metrics_enabled=False,
             )
-            for topic in Topic:  # so that `send` has its metadata at hand and never waits for it
-                sender.partitions_for(topic.on(self._settings))
+            # So that `send` has their metadata at hand and never waits for it; at once, since the client asks for what
+            # it lacks ten times a second.
+            names = [topic.on(self._settings) for topic in Topic]
+            with ThreadPoolExecutor(len(names)) as together:
+                list(together.map(sender.partitions_for, names))
         except (KafkaError, OSError, ValueError) as error:
             self._unusable = f"Kafka at {self._settings.kafka} cannot be used: {error!r}"
             log.warning("kafka.unusable", error=repr(error))
