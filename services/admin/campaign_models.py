@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from services.admin.ab_results import AbResult
 from services.admin.instants import Instant
@@ -15,6 +16,8 @@ from shared.domain.templating import place
 
 Type = Literal["promotional", "newsletter", "birthday", "anniversary", "follow_up", "welcome"]
 State = Literal["draft", "scheduled", "sending", "active", "paused", "sent", "cancelled", "failed"]
+STORED = {"is": "stored"}
+"""The context in which a campaign is read."""
 LONGEST_BODY = 200_000
 LONGEST_LINE = 250
 # As Unicode has them (UAX 14), too: some mail programs break the line there.
@@ -50,11 +53,20 @@ def _not_blank(given: str) -> str:
     return given
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
+def _when_written(rule: Callable[[str], str]) -> AfterValidator:
+    """What was stored under an older rule can be read all the same."""
+
+    def judge(given: str, info: ValidationInfo) -> str:
+        return given if info.context is STORED else rule(given)
+
+    return AfterValidator(judge)
+
+
+Line = Annotated[str, _when_written(_one_line)]
 Subject = Annotated[
     Line,
     Field(min_length=1, description="One line, up to 250 characters; may hold {variables}."),
-    AfterValidator(_not_blank),
+    _when_written(_not_blank),
 ]
 SegmentId = Annotated[str, Field(min_length=1, max_length=128)]
 CouponCode = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(normalise)]
@@ -127,7 +139,7 @@ class Content(Form):
     type: Type = "promotional"
     subject: Subject
     preview_text: Line = ""
-    body: Annotated[str, Field(min_length=1), AfterValidator(_short_enough), AfterValidator(_not_blank)]
+    body: Annotated[str, Field(min_length=1), _when_written(_short_enough), _when_written(_not_blank)]
     body_format: Literal["markdown", "html"] = "markdown"
     coupon_code: CouponCode | None = None
     unique_codes: bool = False

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, in
 from services.admin import ab_results, audit, campaign_counts, segments
 from services.admin.announcements import announce
 from services.admin.campaign_life import EDITABLE, Step, after
-from services.admin.campaign_models import Campaign, Content, OnSegmentEntered
+from services.admin.campaign_models import STORED, Campaign, Content, OnSegmentEntered
 from services.admin.organizations import lock
 from services.admin.paging import Page, cut, read_cursor
 from services.admin.slugs import free_slug
@@ -204,11 +204,14 @@ def _shown(connection: Connection, organization_id: str, rows: Any) -> list[Camp
     counts = campaign_counts.of(connection, organization_id, [row["campaign_id"] for row in rows])
     shown = (*FIELDS, "state", "error", "send_at", "activated_at", "version", "created_at", "updated_at")
     return [
-        Campaign(
-            id=row["campaign_id"],
-            counts=counts.get(row["campaign_id"], campaign_counts.NONE),
-            ab_result=ab_results.of(connection, row),
-            **{name: row[name] for name in shown},
+        Campaign.model_validate(
+            {
+                "id": row["campaign_id"],
+                "counts": counts.get(row["campaign_id"], campaign_counts.NONE),
+                "ab_result": ab_results.of(connection, row),
+                **{name: row[name] for name in shown},
+            },
+            context=STORED,
         )
         for row in rows
     ]

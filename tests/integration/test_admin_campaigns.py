@@ -71,6 +71,15 @@ def test_the_starting_campaigns_are_drafts_that_can_be_activated(api: Api) -> No
         assert api("POST", f"/campaigns/{campaign_id}/activate").json() == active
 
 
+def test_what_was_stored_under_an_older_rule_can_be_read_and_mended(api: Api) -> None:
+    test = {"subjects": ["A\u2028B", " "], "test_percent": 20, "winner_by": "opens", "winner_after_hours": 4}
+    api.add_campaign("old", name="Old", subject="Two\u2028lines", body=" ", ab_test=test)
+    listed = {each["id"]: each["subject"] for each in api.get("/campaigns")["items"]}
+    assert api.get("/campaigns/old")["subject"] == listed["old"] == "Two\u2028lines"
+    assert api("PATCH", "/campaigns/old", {"name": "New"}).status_code == 422
+    assert api("PATCH", "/campaigns/old", {"subject": "One", "body": "Hi", "ab_test": None}).status_code == 200
+
+
 def test_what_is_wrong_is_named(api: Api) -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"subject": "Two\nlines"}, "subject"),
