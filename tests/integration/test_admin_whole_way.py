@@ -42,7 +42,7 @@ def api(settings: Callable[..., Any], tmp_path: Path) -> Iterator[Api]:
             eventually(counts, deadline=90)
             yield api
         finally:
-            segmenter.terminate()
+            segmenter.kill()
             segmenter.wait(20)
 
 
