@@ -6,6 +6,7 @@ addresses in REGULARS_TEST_KAFKA and REGULARS_TEST_DATABASE.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +26,10 @@ from tests import stack
 S = TypeVar("S", bound=Settings)
 
 # A machine that is slow for a moment fails nothing. Tests that set other health checks name this one, too.
-hypothesis.register_profile("regulars", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-hypothesis.load_profile("regulars")
+hypothesis.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A change is judged by the same examples each time; REGULARS_TEST_EXAMPLES=explore draws new ones.
+hypothesis.register_profile("same", hypothesis.get_profile("explore"), derandomize=True)
+hypothesis.load_profile(os.environ.get("REGULARS_TEST_EXAMPLES", "same"))
 
 # structlog's own way shows the local variables of each frame in colours: seconds for a traceback through a web framework.
 structlog.configure(

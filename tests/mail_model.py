@@ -66,6 +66,7 @@ class Mail:
     known: datetime
     state: str = "open"  # or sent, or the reason of its end
     at: datetime | None = None
+    put_off: bool = False  # to a minute of a later day, week or month: before that nobody looks at it again
 
     @property
     def expires(self) -> datetime:
@@ -117,7 +118,9 @@ def _decide(
         return person.shut, None
     if now >= mail.expires:
         return "expired", None
-    if not is_capped and held_out(mail.plan.campaign_id, person.customer_id, mail.plan.holdout):
+    mail.put_off |= is_capped
+    is_looked_at = not is_capped and (not mail.put_off or _suits(person, mail.plan, now, quiet))
+    if is_looked_at and held_out(mail.plan.campaign_id, person.customer_id, mail.plan.holdout):
         return "holdout", None
     if is_capped or not _suits(person, mail.plan, now, quiet) or _gives_way(person, mail, lived, now, quiet):
         return "open", None
