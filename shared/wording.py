@@ -13,6 +13,7 @@ _TIME = 'must be a time of day, such as "17:30"'
 _WHOLE = "must be a whole number"
 _NUMBER = "must be a number"
 _OBJECT = "must be an object"
+_ID = "must be an id such as 0b5b1f1e-3c60-4c1c-9d8d-2f5a3a0e8c11"
 _FIXED = {
     "missing": "is missing",
     "extra_forbidden": "is not known here: take it out",
@@ -44,8 +45,8 @@ _FIXED = {
     "date_from_datetime_inexact": _DAY,
     "time_type": _TIME,
     "time_parsing": _TIME,
-    "uuid_type": "must be an id such as 0b5b1f1e-3c60-4c1c-9d8d-2f5a3a0e8c11",
-    "uuid_parsing": "must be an id such as 0b5b1f1e-3c60-4c1c-9d8d-2f5a3a0e8c11",
+    "uuid_type": _ID,
+    "uuid_parsing": _ID,
 }
 
 
@@ -55,12 +56,12 @@ def _pattern(pattern: str) -> str:
     return f"must look like {pattern}"
 
 
-def _entries(number: int) -> str:
-    return "one entry" if number == 1 else f"{number:,} entries"
+def _number(number: int, one: str, several: str) -> str:
+    return f"one {one}" if number == 1 else f"{number:,} {several}"
 
 
-def _characters(number: int) -> str:
-    return "one character" if number == 1 else f"{number:,} characters"
+def _expected(given: Mapping[str, Any]) -> str:
+    return f"must be {given['expected']}"
 
 
 _COUNTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -72,12 +73,12 @@ _COUNTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "decimal_max_digits": lambda given: f"must have at most {given['max_digits']} digits",
     "decimal_max_places": lambda given: f"must have at most {given['decimal_places']} digits after the point",
     "decimal_whole_digits": lambda given: f"must have at most {given['whole_digits']} digits before the point",
-    "literal_error": lambda given: f"must be {given['expected']}",
-    "enum": lambda given: f"must be {given['expected']}",
-    "too_short": lambda given: f"must hold at least {_entries(given['min_length'])}",
-    "too_long": lambda given: f"must hold at most {_entries(given['max_length'])}",
-    "string_too_short": lambda given: f"must hold at least {_characters(given['min_length'])}",
-    "string_too_long": lambda given: f"must be at most {_characters(given['max_length'])} long",
+    "literal_error": _expected,
+    "enum": _expected,
+    "too_short": lambda given: f"must hold at least {_number(given['min_length'], 'entry', 'entries')}",
+    "too_long": lambda given: f"must hold at most {_number(given['max_length'], 'entry', 'entries')}",
+    "string_too_short": lambda given: f"must hold at least {_number(given['min_length'], 'character', 'characters')}",
+    "string_too_long": lambda given: f"must be at most {_number(given['max_length'], 'character', 'characters')} long",
     "string_pattern_mismatch": lambda given: _pattern(given["pattern"]),
     "union_tag_not_found": lambda given: f"must say which kind it is in {given['discriminator']}",
     "union_tag_invalid": lambda given: f"must have {given['expected_tags']} as its {given['discriminator']}",
