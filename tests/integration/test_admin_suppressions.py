@@ -96,7 +96,7 @@ def test_whatever_the_order_the_graver_reason_and_the_later_time_stay(store: Eng
         st.integers(0, 3).map(lambda days: AT + timedelta(days=days)),
     )
 
-    @hypothesis(max_examples=40, deadline=None)
+    @hypothesis(max_examples=40)
     @given(st.lists(told, min_size=1, max_size=5), st.integers(0, 5))
     def check(news: list[Suppressed], cut: int) -> None:
         with store.begin() as connection:

@@ -215,7 +215,5 @@ def test_redemptions_and_live_holds_stay_within_the_limits(database: str) -> Non
     with opened(database) as (connection, reader):
         run_state_machine_as_test(
             machine(connection, reader),
-            settings=settings(
-                max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-            ),
+            settings=settings(max_examples=50, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
         )

@@ -25,7 +25,6 @@ ORGANIZATION_ZONE = "Asia/Kolkata"
 CASES = settings(
     max_examples=60,
     phases=[Phase.generate],
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

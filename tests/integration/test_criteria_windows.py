@@ -58,7 +58,6 @@ PURCHASE = st.fixed_dictionaries({
 CASES = settings(
     max_examples=25,
     phases=[Phase.generate],
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

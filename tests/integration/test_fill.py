@@ -29,7 +29,6 @@ HISTORY = {"not": {"field": "spend", "op": "gte", "value": 5, "last_days": 400}}
 CASES = settings(
     max_examples=40,
     phases=[Phase.generate],
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -251,9 +251,7 @@ def ingest_once(shared_ingest: Service) -> Service:
 
 
 @given(plan=st.lists(st.integers(-3, 6), min_size=1, max_size=40), seed=st.integers(0, 2**32))
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_the_mix_accepted_and_rejected_are_all_and_kafka_holds_the_accepted(
     shared_ingest: Service, plan: list[int], seed: int
 ) -> None:

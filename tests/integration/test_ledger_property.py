@@ -38,7 +38,6 @@ HOUR = timedelta(hours=1)
 TICK = timedelta(microseconds=1)
 MAIL_TOPIC = "crm.mail.v1"
 EXAMPLES = settings(
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],  # an example that fails is small enough to read
     suppress_health_check=list(HealthCheck),
     database=None,

@@ -55,9 +55,7 @@ OPEN_FACTS = st.builds(
     email_frequency=FREQUENCIES,
     **dict.fromkeys(("capped", "held_out", "coupon_used_up"), st.sampled_from([None, False, True])),
 )
-CHECKS = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+CHECKS = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

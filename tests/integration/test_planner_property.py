@@ -35,7 +35,6 @@ SHUT: dict[str, dict[str, Any]] = {
 }
 EXAMPLES = settings(
     max_examples=2,
-    deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

@@ -110,7 +110,7 @@ def verdict_of_msgspec(raw):
     return None if event is None else repr(event)
 
 
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=400, database=None)
 @given(mutated(), st.booleans())
 def test_both_paths_give_the_same_verdict_and_the_same_values(event, ascii_only):
     raw = written(event, ascii_only)
@@ -172,7 +172,7 @@ def test_both_paths_agree_on_spellings_that_no_object_can_be_dumped_to():
         assert fast is None or fast == models, raw
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300, database=None)
 @given(st.integers(0, 10_000), st.binary(min_size=0, max_size=3))
 @example(0, b"[")
 def test_both_paths_agree_on_bytes_that_were_cut_and_overwritten(position, noise):
