@@ -23,6 +23,7 @@ from shared.database.away import AWAY
 from shared.database.engine import engine
 from shared.database.tables import api_key, organization
 from shared.errors import InvalidError, NotFoundError, TransientError
+from shared.wording import shown
 
 Role = Literal["terminal", "viewer", "marketer", "owner"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -65,7 +66,7 @@ class StoredKey(NamedTuple):
 def mint(organization_id: str, role: Role) -> NewKey:
     """Make a key; nothing is stored. Raises InvalidError for a role that does not exist."""
     if role not in ROLES:
-        raise InvalidError(f"must be one of {', '.join(ROLES)}; got {role!r}", "role")
+        raise InvalidError(f"must be one of {', '.join(ROLES)}; got {shown(role)}", "role")
     key_id = secrets.token_hex(6)
     secret = f"rg.{organization_id}.{key_id}.{secrets.token_urlsafe(32)}"
     return NewKey(key_id, secret, hash_of(secret))

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from shared.database.away import AWAY
 from shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, RegularsError, TransientError
 from shared.logging import logger
-from shared.wording import said
+from shared.refusals import said
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: dict[type[RegularsError], int] = {

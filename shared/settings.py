@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationE
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SetupError
-from shared.wording import said
+from shared.refusals import said
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 BOOTSTRAP = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:,\[\]]+):\d{1,5}")

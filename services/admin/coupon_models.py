@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -14,9 +13,9 @@ from shared.domain.coupons.codes import check_shape
 from shared.domain.coupons.rules import WEEKDAYS
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Identifier
 from shared.errors import InvalidError
+from shared.refusals import TIME_OF_DAY
 
 MOST_MONEY: Final = 10**15
-_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 
 
 def _code(value: str) -> str:
@@ -29,12 +28,6 @@ def _code(value: str) -> str:
 def _limit(value: int) -> int:
     if value < 1:
         raise ValueError("must be at least 1; null for no limit, and state paused to stop a coupon")
-    return value
-
-
-def _time(value: str) -> str:
-    if not _TIME.fullmatch(value):
-        raise ValueError('must be a time of day from "00:00" to "24:00"')
     return value
 
 
@@ -67,11 +60,7 @@ Amount = Annotated[int, Field(ge=1, le=MOST_MONEY, strict=True, description="Min
 Limit = Annotated[
     int, Field(le=10**9, strict=True, description="At least 1; null for no limit."), AfterValidator(_limit)
 ]
-Time = Annotated[
-    str,
-    AfterValidator(_time),
-    Field(description="HH:MM by the organization's clock.", json_schema_extra={"pattern": f"^({_TIME.pattern})$"}),
-]
+Time = Annotated[str, Field(pattern=TIME_OF_DAY, description="HH:MM by the organization's clock.")]
 Weekday = Annotated[
     Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"], BeforeValidator(_weekday)
 ]

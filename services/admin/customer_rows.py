@@ -9,6 +9,7 @@ from services.admin.csv_cells import SEPARATOR, unguarded
 from services.admin.customer_csv import FREE_TEXT
 from services.admin.customer_edits import ALLOWED
 from shared.errors import InvalidError
+from shared.wording import shown
 
 FIELDS = ("customer_id", *ALLOWED)
 _TRUE, _FALSE = {"true", "yes", "y", "1"}, {"false", "no", "n", "0"}
@@ -59,6 +60,6 @@ def _value(field: str, text: str) -> Any:
     if field in _FLAGS:
         said = text.lower()
         if said not in _TRUE | _FALSE:
-            raise InvalidError(f"must be true or false; got {text!r}", field)
+            raise InvalidError(f"must be true or false; got {shown(text)}", field)
         return said in _TRUE
     return text

@@ -23,6 +23,7 @@ from shared.clock import utc_now
 from shared.errors import InvalidError, NotFoundError, TransientError
 from shared.kafka import Topic
 from shared.settings import Settings
+from shared.wording import counted
 
 IN_FLIGHT = 5_000
 ACKNOWLEDGE_SECONDS = 30.0
@@ -54,14 +55,14 @@ def run(settings: Settings, organization_id: str, file: Path, mapping: list[str]
                 good += 1
                 if topic is not None:
                     topic.send(outcome)
-                progress.update(task, completed=raw.tell(), description=f"{good:,} customers")
+                progress.update(task, completed=raw.tell(), description=counted(good, "customer"))
         if topic is not None:
             topic.wait()
     finally:
         if topic is not None:
             topic.close()
     done = "would be published" if dry_run else "published"
-    Console().print(f"{good:,} customers {done}, {refused:,} rows refused", highlight=False)
+    Console().print(f"{counted(good, 'customer')} {done}, {counted(refused, 'row')} refused", highlight=False)
     return refused == 0
 
 

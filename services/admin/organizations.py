@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, time
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -20,12 +20,12 @@ from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Email, Organi
 from shared.domain.money import minor_units
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key, create_key
+from shared.wording import shown
 
 # From the event contract: no control characters, as PostgreSQL and mail headers want it; an address has lines.
 Line = Annotated[str, Field(max_length=256, pattern=PRINTABLE)]
 Title = Annotated[Line, Field(min_length=1, description="a text of 1 to 256 printable characters")]
 Lines = Annotated[str, Field(max_length=1_000, pattern=PRINTABLE_LINES)]
-CLEARED_BY_NULL = {"sender_email", "quiet_from", "quiet_until"}
 
 
 class Organization(BaseModel):
@@ -61,12 +61,17 @@ class OrganizationChange(BaseModel):
     tracks_mail: bool | None = None
     verify_addresses: bool | None = None
 
+    @field_validator("name", "time_zone", "sender_name", "postal_address", "tracks_mail", "verify_addresses")
+    @classmethod
+    def is_not_cleared(cls, value: object) -> object:
+        """Refuse null where it says nothing."""
+        if value is None:
+            raise ValueError("must not be null; leave it out to keep it")
+        return value
+
     @model_validator(mode="after")
-    def nulls_and_quiet_hours_make_sense(self) -> Self:
-        """Refuse null where only a text makes sense, and half a span of quiet hours."""
-        for name in self.model_fields_set - CLEARED_BY_NULL:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} must not be null; leave it out to keep it")
+    def quiet_hours_make_sense(self) -> Self:
+        """Refuse half a span of quiet hours."""
         ends = {"quiet_from", "quiet_until"} & self.model_fields_set
         if len(ends) == 1 or (self.quiet_from is None) != (self.quiet_until is None):
             raise ValueError("give quiet_from and quiet_until together, or null for both")
@@ -208,4 +213,4 @@ def _validate(organization_id: str, name: str, time_zone: str) -> None:
         first = error.errors()[0]
         field = str(first["loc"][0])
         described = _New.model_fields[field].description
-        raise InvalidError(f"must be {described}; got {first['input']!r}", field) from None
+        raise InvalidError(f"must be {described}; got {shown(first['input'])}", field) from None

@@ -14,6 +14,7 @@ from shared.database import recheck
 from shared.database.tables import customer, segment, static_member
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key
+from shared.wording import counted
 
 MOST = 10_000
 NAMED = 5
@@ -89,5 +90,7 @@ def _check_known(connection: Connection, organization_id: str, customer_ids: lis
     missing = [(index, each) for index, each in enumerate(customer_ids) if each not in known]
     if missing:
         some = ", ".join(repr(each) for _, each in missing[:NAMED])
-        message = f"holds {len(missing):,} unknown customers, such as {some}. Create them first or take them out"
+        message = (
+            f"holds {counted(len(missing), 'unknown customer')}, such as {some}. Create them first or take them out"
+        )
         raise InvalidError(message, f"customer_ids[{missing[0][0]}]")

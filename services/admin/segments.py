@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, literal, or_, select, update
 
 from services.admin import audit, customers, memberships, organizations, segment_uses
@@ -23,23 +22,11 @@ from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
 from shared.domain.money import format_money
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key
-
-_COLOR = re.compile("#[0-9a-fA-F]{6}")
-
-
-def _color(value: str) -> str:
-    if not _COLOR.fullmatch(value):
-        raise ValueError("must be # and six hexadecimal digits, such as #4f7cac")
-    return value
-
+from shared.refusals import COLOR
 
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
 Description = Annotated[str, Field(max_length=2_000, pattern=PRINTABLE_LINES)]
-Color = Annotated[
-    str,
-    AfterValidator(_color),
-    Field(description="Such as #4f7cac.", json_schema_extra={"pattern": f"^{_COLOR.pattern}$"}),
-]
+Color = Annotated[str, Field(pattern=COLOR, description="Such as #4f7cac.")]
 Tree = Annotated[dict[str, Any], Field(description='A tree of all, any, not over conditions; `{"field": …, "op": …}`.')]
 SAMPLE = 10
 NAMED = 20

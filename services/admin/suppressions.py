@@ -19,6 +19,7 @@ from shared.database.tables import suppression
 from shared.domain.event_fields import Email
 from shared.errors import ConflictError, InvalidError
 from shared.keys import Key
+from shared.wording import shown
 
 COLUMN: Final = "email"
 TOLD: Final = 100
@@ -149,8 +150,8 @@ def parts(given: Sequence[Suppressed]) -> Iterator[Sequence[Suppressed]]:
 def _read(row: dict[str, Any], column: str, now: datetime) -> Suppressed | InvalidError:
     reason = (row.get("reason") or "import").strip().lower()
     if reason not in get_args(Reason):
-        return InvalidError(f"must be one of {', '.join(get_args(Reason))}; got {reason[:64]!r}", "reason")
+        return InvalidError(f"must be one of {', '.join(get_args(Reason))}; got {shown(reason)}", "reason")
     try:
         return Suppressed(_email.validate_python(row[column].strip()), cast("Reason", reason), now)
     except ValidationError:
-        return InvalidError(f"must be one address of up to 254 characters; got {row[column][:64]!r}", "email")
+        return InvalidError(f"must be one address of up to 254 characters; got {shown(row[column])}", "email")

@@ -15,6 +15,7 @@ from shared.clock import utc_now
 from shared.database.engine import engine
 from shared.database.suppressions import Suppressed, suppress
 from shared.errors import InvalidError, NotFoundError
+from shared.wording import counted
 
 
 def run(database: str, organization_id: str, file: Path, column: str, *, dry_run: bool) -> bool:
@@ -33,7 +34,9 @@ def run(database: str, organization_id: str, file: Path, column: str, *, dry_run
     finally:
         store.dispose()
     done = "would be suppressed" if dry_run else "suppressed"
-    Console().print(f"{good:,} addresses {done}, {refused:,} rows refused", highlight=False)
+    Console().print(
+        f"{counted(good, 'address', 'addresses')} {done}, {counted(refused, 'row')} refused", highlight=False
+    )
     return refused == 0
 
 

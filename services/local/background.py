@@ -15,6 +15,7 @@ from services.local import jars, processes, status
 from services.local.directory import DataDirectory
 from services.local.plan import LOCAL, Options
 from shared.errors import RegularsError
+from shared.wording import counted
 
 POLL_SECONDS = 0.1
 DOWN_SECONDS = 90.0
@@ -68,7 +69,7 @@ def stop(found: Installation, say: Say) -> None:
             time.sleep(POLL_SECONDS)
         say("Stopped; the data stays.")
     elif ended := processes.end_orphans(found.data_dir):
-        say(f"The supervisor was gone; ended the {len(ended)} processes that it had left. The data stays.")
+        say(f"The supervisor was gone; ended {counted(len(ended), 'process', 'processes')} of it. The data stays.")
     else:
         say("It was not running.")
 

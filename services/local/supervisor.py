@@ -18,6 +18,7 @@ from shared.database import migrate
 from shared.errors import RegularsError, SetupError
 from shared.kafka import create_topics
 from shared.settings import Settings, load
+from shared.wording import counted
 
 START_SECONDS = 180.0
 TRIES = 3  # a part that ended so often before it ever worked will not start by patience
@@ -131,7 +132,7 @@ class Supervisor:
     def _end_orphans(self) -> None:
         ended = processes.end_orphans(self._directory.root)
         if ended:
-            self._say(f"Ended {len(ended)} processes that an earlier supervisor left behind.")
+            self._say(f"Ended {counted(len(ended), 'process', 'processes')} that an earlier supervisor left behind.")
 
     def _end(self) -> None:
         """Services first, then Kafka and the database: so that what services finish can still be stored."""

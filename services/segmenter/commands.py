@@ -9,6 +9,7 @@ import typer
 
 from services.installation import DataDir, adopt
 from shared.domain.reasons import Reason as Known
+from shared.wording import counted
 
 app = typer.Typer()
 letters = typer.Typer(
@@ -60,8 +61,9 @@ def verify(
         typer.echo(json.dumps(report.as_json()))
     else:
         typer.echo(
-            f"{report.customers_checked:,} customers, {report.memberships_checked:,} memberships and "
-            f"{report.redemptions_checked:,} redemptions checked: {len(report.differences):,} differences"
+            f"{counted(report.customers_checked, 'customer')}, {counted(report.memberships_checked, 'membership')} and "
+            f"{counted(report.redemptions_checked, 'redemption')} checked: "
+            f"{counted(len(report.differences), 'difference')}"
         )
         for each in report.differences[:SHOWN]:
             who = f"{each.organization_id}/{each.customer_id}"
@@ -97,7 +99,7 @@ def list_letters(
     total = sum(number.values())
     if total > SHOWN:
         typer.echo(f"... and {total - SHOWN:,} more: --json shows all")
-    typer.echo(f"{total:,} dead letters" + "".join(f", {count:,} {name}" for name, count in number.items()))
+    typer.echo(counted(total, "dead letter") + "".join(f", {count:,} {name}" for name, count in number.items()))
 
 
 @letters.command()

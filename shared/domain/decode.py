@@ -6,7 +6,6 @@ the pydantic models: they are the authority, and their messages name the field a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -33,6 +32,7 @@ from shared.domain.event_types import (
 )
 from shared.domain.reasons import Reason
 from shared.errors import InvalidError
+from shared.wording import shown
 
 MAX_EVENT_BYTES = 1_000_000
 FUTURE = timedelta(hours=24)
@@ -105,12 +105,12 @@ def _by_authority(raw: bytes, kinds: tuple[str, ...] = tuple(MODELS)) -> Event:
     given = _parse(raw)
     if "specversion" in given and given["specversion"] != "1.0":
         raise InvalidError(
-            f'must be "1.0"; got {_shown(given["specversion"])}', "specversion", Reason.UNSUPPORTED_SPECVERSION
+            f'must be "1.0"; got {shown(given["specversion"])}', "specversion", Reason.UNSUPPORTED_SPECVERSION
         )
     kind = given.get("type")
     if not isinstance(kind, str) or kind not in kinds:
         code = Reason.UNKNOWN_TYPE if isinstance(kind, str) else Reason.INVALID_FIELD
-        raise InvalidError(f"must be one of {', '.join(kinds)}; got {_shown(kind)}", "type", code)
+        raise InvalidError(f"must be one of {', '.join(kinds)}; got {shown(kind)}", "type", code)
     try:
         model = MODELS[kind].model_validate(given)
     except pydantic.ValidationError as error:
@@ -134,7 +134,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
         hint = lines if "trailing characters" in str(error) else ""
         raise InvalidError(f"must be JSON: {error}{hint}", code=Reason.INVALID_JSON) from None
     if not isinstance(given, dict):
-        raise InvalidError(f"must be one JSON object; got {_shown(given)}", code=Reason.INVALID_JSON)
+        raise InvalidError(f"must be one JSON object; got {shown(given)}", code=Reason.INVALID_JSON)
     # Also where no model looks: PostgreSQL stores no NUL, wherever it stands.
     if (
         b"\\u0000" in raw
@@ -200,9 +200,7 @@ def _refusal(kind: str, error: pydantic.ValidationError) -> InvalidError:
     first = error.errors(include_url=False, include_context=False)[0]
     wanted = _wanted(kind, first["loc"])
     message = (
-        f"is missing: give {wanted}"
-        if first["type"] == "missing"
-        else f"must be {wanted}; got {_shown(first['input'])}"
+        f"is missing: give {wanted}" if first["type"] == "missing" else f"must be {wanted}; got {shown(first['input'])}"
     )
     return InvalidError(message, _path(first["loc"]), Reason.INVALID_FIELD)
 
@@ -210,15 +208,6 @@ def _refusal(kind: str, error: pydantic.ValidationError) -> InvalidError:
 def _path(location: tuple[int | str, ...]) -> str:
     """`data.lines[2].total` of ("data", "lines", 2, "total")."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).removeprefix(".")
-
-
-def _shown(value: object) -> str:
-    """Show a value as its sender wrote it, shortened."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    if len(text) <= 60:  # noqa: PLR2004 - fits a line
-        return text
-    length = f" ({len(value):,} characters)" if isinstance(value, str) else ""
-    return f"{text[:50]}...{length}"
 
 
 @cache

@@ -26,6 +26,7 @@ PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 PRINTABLE_LINES = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
 ORGANIZATION_ID = r"^[a-z0-9][a-z0-9_-]*$"
 CURRENCY = r"^[A-Z]{3}$"
+EMAIL = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$"
 
 
 def _instant(value: object) -> datetime:
@@ -55,7 +56,7 @@ def _time_zones() -> set[str]:
 
 def _time_zone(value: str) -> str:
     if value not in _time_zones():
-        raise ValueError("unknown time zone")
+        raise ValueError('must be an IANA time zone, such as "Asia/Kolkata"')
     return value
 
 
@@ -139,7 +140,7 @@ Email = Annotated[
     str,
     Field(
         max_length=254,
-        pattern=r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$",
+        pattern=EMAIL,
         description='one address of up to 254 characters, for example "asha@example.com"',
     ),
 ]

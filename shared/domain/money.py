@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from shared.errors import InvalidError
+from shared.wording import shown
 
 USUAL_MINOR_UNITS = 2
 # What ISO 4217 (list one) lets differ from two decimals.
@@ -27,7 +28,7 @@ def minor_units(currency: str) -> int:
     """How many decimals the currency has: 2 for INR, 0 for JPY, 3 for KWD. Raises InvalidError for an unknown one."""
     if currency not in CURRENCIES:
         raise InvalidError(
-            f'must be the ISO 4217 code of a currency, such as "INR" or "EUR"; got {currency!r}', "currency"
+            f'must be the ISO 4217 code of a currency, such as "INR" or "EUR"; got {shown(currency)}', "currency"
         )
     return _MINOR_UNITS.get(currency, USUAL_MINOR_UNITS)
 

@@ -89,6 +89,8 @@ def test_settings_change_one_by_one(api: Api) -> None:
         {"quiet_from": "21:00", "quiet_until": None},
     ):
         assert api("PATCH", "/organization", bad).status_code == 422, bad
+    null = {"field": "name", "message": "must not be null; leave it out to keep it"}
+    assert api("PATCH", "/organization", {"name": None}).json()["errors"] == [null]
     assert api.get("/organization") == cleared
 
 

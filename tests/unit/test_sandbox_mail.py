@@ -59,7 +59,7 @@ def test_an_endless_address_is_refused_at_once():
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("subject", 7, "Invalid `subject` field. Expected `str`, got `int`."),
+        ("subject", 7, "Invalid `subject` field. Expected `string`, got `number`."),
         ("to", ["ann@example.com"] * 51, "The `to` field takes at most 50 addresses."),
         ("subject", "Bread\nBcc: all@example.com", "The `\\n` is not allowed in the `subject` field."),
         ("tags", [{"name": "shop one"}], "Tags should only contain ASCII letters, numbers, underscores, or dashes."),

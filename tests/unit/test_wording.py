@@ -1,92 +1,78 @@
-"""Nobody reads pydantic's own words: all that a body, a query or a setting may be refused for is said in ours."""
+"""Numbers and values stand in messages as a person writes them, and as JSON does."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi._compat import ModelField
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, iter_route_contexts
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from services.admin.app import create_app as admin
-from services.ingest.app import create_app as ingest
-from shared.settings import AdminSettings, IngestSettings
-from shared.wording import said
+from shared.domain.criteria import parse
+from shared.domain.criteria.tree import FIELDS
+from shared.errors import InvalidError
+from shared.wording import counted, shown
 
-PYDANTIC = re.compile(r"\b(should|valid|Input|Unable|Unexpected|permitted|Field required)\b")
-JUNK: list[Any] = [None, "", "x", "x" * 300_000, "1.5", "a\x00b", -(10**30), 1.5, float("nan"), True, [], [None] * 2_000, {}, {"on": "x"}]  # fmt: skip
-
-
-class Size(Enum):
-    SMALL = "small"
-
-
-class Cat(BaseModel):
-    kind: Literal["cat"]
-
-
-class Dog(BaseModel):
-    kind: Literal["dog"]
+PYTHON = re.compile(r"\b(None|True|False|nan|inf)\b|'")
+JUNK: list[Any] = [None, True, 1.5, -1, 10**30, "x", "", "\x1b\ud800", [], [None], [True, False], {}, {"a": None}]
+OPS = ("gte", "between", "within_last", "before", "never", "has_any", "is", "in", "in_next", None, True, [])
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "expected"),
+    ("number", "said"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries"), (12_000, "12,000 entries")]
+)
+def test_one_is_one(number: int, said: str) -> None:
+    assert counted(number, "entry", "entries") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
     [
-        (int, "many", "must be a whole number"),
-        (float, "many", "must be a number"),
-        (bool, "perhaps", "must be true or false"),
-        (str, 1, "must be a text"),
-        (list[int], 1, "must be a list"),
-        (Cat, 1, "must be an object"),
-        (Cat, {}, "is missing"),
-        (Literal["a", "b"], "c", "must be 'a' or 'b'"),
-        (Size, "large", "must be 'small'"),
-        (Annotated[int, Field(ge=1)], 0, "must be at least 1"),
-        (Annotated[int, Field(le=100)], 101, "must be at most 100"),
-        (Annotated[list[int], Field(min_length=2)], [1], "must hold at least 2 entries"),
-        (Annotated[list[int], Field(max_length=1)], [1, 2], "must hold at most one entry"),
-        (Annotated[str, Field(min_length=1)], "", "must hold at least one character"),
-        (Annotated[str, Field(max_length=2_000)], "x" * 2_001, "must be at most 2,000 characters long"),
-        (Annotated[Cat | Dog, Field(discriminator="kind")], {"kind": "cow"}, "must have 'cat', 'dog' as its 'kind'"),
-        (Annotated[Cat | Dog, Field(discriminator="kind")], {}, "must say which kind it is in 'kind'"),
+        (None, "null"),
+        (True, "true"),
+        ("Zoë", '"Zoë"'),
+        ({"a": [1, None]}, '{"a": [1, null]}'),
+        ("\x00\x9b\ud800", '"\\u0000\\u009b\\ud800"'),
+        ("x" * 1_000, '"' + "x" * 49 + "... (1,000 characters)"),
     ],
 )
-def test_a_refusal_says_what_must_be(kind: Any, given: Any, expected: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        TypeAdapter(kind).validate_python(given)
-    assert [said(each) for each in caught.value.errors()] == [expected]
+def test_a_value_is_shown_as_json_has_it(value: Any, said: str) -> None:
+    assert shown(value) == said
 
 
-@pytest.mark.parametrize("app", [admin(AdminSettings()), ingest(IngestSettings())], ids=["admin", "ingest"])
-def test_no_route_speaks_the_language_of_types(app: FastAPI) -> None:
-    spoken = set()
-    for asked in fields(app):
-        kind = asked.field_info.annotation
-        if kind is bytes:  # a body as it comes
-            continue
-        inside = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
-        for junk in JUNK:
-            for given in (junk, *({field.alias or name: junk} for name, field in inside.items())):
-                errors: Any = asked.validate(given, loc=("body",))[1]
-                spoken |= {said(each) for each in errors or ()}
-    assert len(spoken) >= 10
-    assert [message for message in spoken if PYDANTIC.search(message)] == []
+def test_criteria_are_refused_in_the_words_of_json() -> None:
+    told = set()
+    for field in FIELDS:
+        for op in OPS:
+            for junk in JUNK:
+                keys = ("value", "days", "last_days", "category", "product_ids", "coupon_codes")
+                for leaf in ({"field": field, "op": op} | {key: junk} for key in keys):
+                    told |= refused(leaf)
+    for junk in JUNK:
+        told |= refused(junk) | refused({"field": junk}) | refused({"all": junk})
+    assert len(told) > 50
+    assert [message for message in told if PYTHON.search(message)] == []
+    assert {'null is not an operator of "tags"; allowed: has_any, has_all, has_none'} < told
 
 
-def fields(app: FastAPI) -> Iterator[ModelField]:
-    """All bodies and parameters."""
-    for found in iter_route_contexts(app.routes):
-        if isinstance(found.route, APIRoute):
-            yield from needed(found.route.dependant)
+def refused(tree: Any) -> set[str]:
+    try:
+        parse(tree)
+    except InvalidError as error:
+        error.message.encode()  # half a surrogate would be no answer
+        return {error.message}
+    return set()
 
 
-def needed(by: Dependant) -> Iterator[ModelField]:
-    yield from (*by.body_params, *by.query_params, *by.path_params, *by.header_params)
-    for inner in by.dependencies:
-        yield from needed(inner)
+@pytest.mark.parametrize(
+    ("leaf", "sentence"),
+    [
+        ({"field": "visit_count", "op": "eq", "value": 1}, "has exactly 1 visit"),
+        ({"field": "visit_count", "op": "between", "value": [1, 3]}, "has between 1 and 3 visits"),
+        ({"field": "coupon_redemptions", "op": "gte", "value": 1}, "has at least 1 coupon redemption"),
+        ({"field": "units", "op": "gte", "value": 1, "last_days": 1}, "bought at least 1 unit in the last 1 day"),
+        ({"field": "units", "op": "gte", "value": 0.5, "last_days": 30}, "bought at least 0.5 units in the last 30 days"),
+        ({"field": "visits", "op": "gt", "value": 1, "last_days": 7}, "has more than 1 visit in the last 7 days"),
+    ],
+)  # fmt: skip
+def test_a_sentence_counts_right(leaf: dict[str, Any], sentence: str) -> None:
+    assert parse(leaf).sentence(str) == sentence

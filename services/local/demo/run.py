@@ -26,6 +26,7 @@ from services.local.plan import Options
 from shared.database.engine import engine
 from shared.errors import RegularsError, SetupError
 from shared.settings import Settings, load
+from shared.wording import counted
 
 MAILS_SECONDS = 60.0
 LIVE_SECONDS = 1.0
@@ -109,7 +110,7 @@ def _send_mails(found: Installation, store: Engine, console: Console) -> None:
     with console.status("mails are going out"):
         out = mails.wait_until_out(store, MAILS_SECONDS)
     sent = figures.mails_sent(store, ORGANIZATION_ID)
-    console.print(f"  {sent:,} mails are out" if out else f"  {sent:,} mails are out, more are under way")
+    console.print(f"  {counted(sent, 'mail')} sent" + ("" if out else ", more are under way"))
 
 
 def _show_summary(found: Installation, store: Engine, console: Console) -> None:

@@ -12,6 +12,7 @@ from services.installation import Installation, chosen
 from services.local.demo.figures import Figures, Mails
 from services.local.demo.organization import NAME
 from shared.domain.money import format_money
+from shared.wording import counted
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def show(summary: Summary, installation: Installation, console: Console) -> None
         f"{NAME} after a year",
         [
             ("customers", f"{now.customers:,}"),
-            ("sales", f"{now.sales:,}", f"{now.redemptions:,} coupons redeemed"),
+            ("sales", f"{now.sales:,}", f"{counted(now.redemptions, 'coupon')} redeemed"),
             ("revenue", format_money(now.revenue, summary.currency)),
             (
                 "dead letters",
@@ -53,8 +54,8 @@ def live_line(now: Figures, before: Figures, seconds: float, mails_sent: int, cu
     """One line about the tills."""
     pace = (now.sales - before.sales) / max(seconds, 1e-3)
     return (
-        f"{pace:.1f} sales/s, {now.customers:,} customers, "
-        f"{format_money(now.revenue, currency)} in all, {mails_sent:,} mails"
+        f"{pace:.1f} sales/s, {counted(now.customers, 'customer')}, "
+        f"{format_money(now.revenue, currency)} in all, {counted(mails_sent, 'mail')}"
     )
 
 

@@ -9,6 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from shared.wording import counted
+
 
 class Report:
     """Counts what was acknowledged and what was refused; shows both on stderr. `total_bytes` None means unknown."""
@@ -39,8 +41,8 @@ class Report:
         self._progress.stop()
         seconds = max(time.monotonic() - self._began, 1e-6)
         self._print(
-            f"{self.acknowledged:,} events acknowledged in {seconds:.1f} s ({self.acknowledged / seconds:,.0f}/s), "
-            f"{self.rejected:,} lines rejected."
+            f"{counted(self.acknowledged, 'event')} acknowledged in {seconds:.1f} s "
+            f"({self.acknowledged / seconds:,.0f}/s), {counted(self.rejected, 'line')} rejected."
         )
 
     def accept(self, count: int, end: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,6 +11,9 @@ from starlette.requests import Request
 from services.local.sandbox.answer import RefusedError, invalid
 
 LARGEST = 40_000_000  # Resend's limit for one mail with its attachments
+
+_IN_JSON = {"str": "`string`", "int": "`number`", "float": "`number`", "bool": "`boolean`"}
+_TYPES = re.compile(f"`({'|'.join(_IN_JSON)})`")
 
 T = TypeVar("T")
 
@@ -31,7 +35,7 @@ def decode(raw: bytes | msgspec.Raw, kind: type[T] | Any) -> T:
     try:
         value: T = msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        expected, _, path = str(error).partition(" - at ")
+        expected, _, path = _TYPES.sub(lambda found: _IN_JSON[found[1]], str(error)).partition(" - at ")
         field = path.strip("`").removeprefix("$").removeprefix(".")
         raise invalid(f"Invalid `{field}` field. {expected}." if field else f"{expected}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

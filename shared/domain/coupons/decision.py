@@ -64,7 +64,7 @@ def by_limits(coupon: Coupon, facts: Facts, customer_id: str | None) -> Iterator
         and customer_id is not None
         and facts.uses_by_customer >= coupon.limit_per_customer
     ):
-        times = "once" if coupon.limit_per_customer == 1 else f"{coupon.limit_per_customer} times"
+        times = "once" if coupon.limit_per_customer == 1 else f"{coupon.limit_per_customer:,} times"
         yield Reason(ReasonCode.LIMIT_PER_CUSTOMER, f"Each customer can use this coupon {times}, and this one has.")
     if facts.is_unique and facts.unique_uses:
         yield Reason(ReasonCode.LIMIT_TOTAL, "This code is for one use, and it has been used.")

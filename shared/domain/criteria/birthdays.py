@@ -29,7 +29,8 @@ from shared.domain.criteria.columns import (
     instant_of,
     micros,
 )
-from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables, plural
+from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables
+from shared.wording import counted
 
 LEAP_DAY = 229
 
@@ -120,7 +121,7 @@ class DayOfYear:
     def sentence(self, money: Money) -> str:
         del money
         when = {"today": "today", "this_month": "this month"}.get(
-            self.op, f"within the next {plural(self.days, 'day')}"
+            self.op, f"within the next {counted(self.days, 'day')}"
         )
         return f"has {'their birthday' if self.field == 'birthday' else 'an anniversary'} {when}"
 

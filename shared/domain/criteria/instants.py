@@ -14,7 +14,8 @@ import numpy as np
 from sqlalchemy import ColumnElement, DateTime, and_, case, false, literal
 
 from shared.domain.criteria.columns import DAY, MICROSECOND, MISSING, NEVER, Bools, Columns, Integers, micros
-from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables, plural
+from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables
+from shared.wording import counted
 
 COLUMN_OF = {
     "last_visit": "last_visit_at",
@@ -71,7 +72,7 @@ class Age:
 
     def sentence(self, money: Money) -> str:
         del money
-        days = plural(self.days, "day")
+        days = counted(self.days, "day")
         return (
             f"{WORDS[self.field]} within the last {days}"
             if self.within

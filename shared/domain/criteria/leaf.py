@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, FromClause
 
 from shared.domain.criteria.columns import Bools, Columns, Integers
 from shared.errors import InvalidError
+from shared.wording import shown
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 Money = Callable[[int], str]
@@ -76,7 +77,7 @@ class Reader:
         value = self.take("op")
         if not isinstance(value, str) or value not in allowed:
             raise self.fail(
-                f"{value!r} is not an operator of {self.leaf['field']!r}; allowed: {', '.join(allowed)}", "op"
+                f"{shown(value)} is not an operator of {shown(self.leaf['field'])}; allowed: {', '.join(allowed)}", "op"
             )
         return value
 
@@ -85,9 +86,9 @@ class Reader:
 
     def _integer(self, value: Any, key: str, low: int, high: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.fail(f"must be a whole number, got {value!r}", key)
+            raise self.fail(f"must be a whole number, got {shown(value)}", key)
         if not low <= value <= high:
-            raise self.fail(f"must be from {low} to {high}, got {value}", key)
+            raise self.fail(f"must be from {low} to {high}, got {shown(value)}", key)
         return value
 
     def pair(self, key: str, low: int, high: int) -> tuple[int, int]:
@@ -105,7 +106,7 @@ class Reader:
     def boolean(self, key: str = "value") -> bool:
         value = self.take(key)
         if not isinstance(value, bool):
-            raise self.fail(f"must be true or false, got {value!r}", key)
+            raise self.fail(f"must be true or false, got {shown(value)}", key)
         return value
 
     def string(self, key: str = "value", allowed: Collection[str] | None = None) -> str:
@@ -113,11 +114,11 @@ class Reader:
 
     def _string(self, value: Any, key: str, allowed: Collection[str] | None) -> str:
         if not isinstance(value, str) or not value:
-            raise self.fail(f"must be a text, got {value!r}", key)
+            raise self.fail(f"must be a text, got {shown(value)}", key)
         if _UNPRINTABLE.search(value):  # no event can hold it, and no database a NUL or half a surrogate
-            raise self.fail(f"must not hold control characters or half a surrogate pair, got {value!r}", key)
+            raise self.fail(f"must not hold control characters or half a surrogate pair, got {shown(value)}", key)
         if allowed is not None and value not in allowed:
-            raise self.fail(f"{value!r} is not one of {', '.join(sorted(allowed))}", key)
+            raise self.fail(f"{shown(value)} is not one of {', '.join(sorted(allowed))}", key)
         return value
 
     def strings(self, key: str = "value", allowed: Collection[str] | None = None) -> tuple[str, ...]:
@@ -133,7 +134,9 @@ class Reader:
         except (TypeError, ValueError):
             instant = None
         if instant is None or instant.tzinfo is None:
-            raise self.fail(f"must be an instant with its time zone, such as 2026-11-22T10:15:00Z; got {value!r}", key)
+            raise self.fail(
+                f"must be an instant with its time zone, such as 2026-11-22T10:15:00Z; got {shown(value)}", key
+            )
         return instant
 
     def done(self) -> None:
@@ -141,8 +144,3 @@ class Reader:
         unknown = sorted(set(self.leaf) - self.taken)
         if unknown:
             raise self.fail(f"is not a part of this condition; parts: {', '.join(sorted(self.taken))}", unknown[0])
-
-
-def plural(number: int, noun: str) -> str:
-    """`1 day`, `60 days`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -59,6 +59,10 @@ class Comparison:
             f"{words} {show(self.low)} and {show(self.high)}" if self.op == "between" else f"{words} {show(self.low)}"
         )
 
+    def of(self, noun: str, show: Money = "{:,}".format, one: int = 1) -> str:
+        """`at least 3 visits`, `exactly 1 visit`. `one`: the number that 1 is kept as."""
+        return f"{self.sentence(show)} {noun}{'' if self.low == self.high == one else 's'}"
+
 
 @dataclass(frozen=True)
 class Number:
@@ -88,8 +92,7 @@ class Number:
     def sentence(self, money: Money) -> str:
         if self.field == "total_spent":
             return f"has spent {self.comparison.sentence(money)}"
-        noun = "visits" if self.field == "visit_count" else "coupon redemptions"
-        return f"has {self.comparison.sentence('{:,}'.format)} {noun}"
+        return f"has {self.comparison.of('visit' if self.field == 'visit_count' else 'coupon redemption')}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from shared.domain.criteria import birthdays, instants, labels, numbers, windows
 from shared.domain.criteria.columns import NEVER, Bools, Columns, Integers
 from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables
 from shared.errors import InvalidError
+from shared.wording import shown
 
 DEEPEST = 10
 MOST_LEAVES = 200
@@ -124,7 +125,7 @@ def references(tree: Any, path: str = "criteria") -> Iterator[tuple[str, str]]:
 
 def _read(tree: object, path: str, depth: int, count: list[int]) -> Node | Leaf:
     if not isinstance(tree, Mapping):
-        raise InvalidError(f"must be an object with all, any, not or field; got {tree!r}", path, "criteria")
+        raise InvalidError(f"must be an object with all, any, not or field; got {shown(tree)}", path, "criteria")
     if depth > DEEPEST:
         raise InvalidError(f"lies deeper than {DEEPEST} levels; flatten the tree", path, "criteria")
     if "field" in tree:
@@ -150,7 +151,7 @@ def _read_leaf(tree: Mapping[str, Any], path: str, count: list[int]) -> Leaf:
     reader = Reader(tree, path)
     read = FIELDS.get(tree["field"]) if isinstance(tree["field"], str) else None
     if read is None:
-        raise reader.fail(f"{tree['field']!r} is not a field; fields: {', '.join(FIELDS)}", "field")
+        raise reader.fail(f"{shown(tree['field'])} is not a field; fields: {', '.join(FIELDS)}", "field")
     leaf = read(reader)
     reader.done()
     return leaf

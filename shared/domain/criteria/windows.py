@@ -17,8 +17,9 @@ from sqlalchemy import ColumnElement, func, not_, select
 from shared.domain.coupons.codes import normalise
 from shared.domain.criteria.columns import DAY, MISSING, NEVER, Bools, Columns, Entries, Integers
 from shared.domain.criteria.history import UNIT, Series, entries
-from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables, plural
+from shared.domain.criteria.leaf import Leaf, Money, Reader, Tables
 from shared.domain.criteria.numbers import LIMIT, OPERATORS, Comparison
+from shared.wording import counted, shown
 
 BY = ("product_id", "category", "store_id")
 
@@ -54,12 +55,12 @@ class Window:
 
     def sentence(self, money: Money) -> str:
         of = _of(self.series)
-        days = f"in the last {plural(self.days, 'day')}"
+        days = f"in the last {counted(self.days, 'day')}"
         if self.series.measure == "spend":
             return f"spent {self.comparison.sentence(money)}{of} {days}"
         if self.series.measure == "units":
-            return f"bought {self.comparison.sentence(_units)} units{of} {days}"
-        return f"has {self.comparison.sentence('{:,}'.format)} visits{of} {days}"
+            return f"bought {self.comparison.of('unit', _units, UNIT)}{of} {days}"
+        return f"has {self.comparison.of('visit')}{of} {days}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Happened:
         del money
         verb = "redeemed" if self.series.measure == "redeemed" else "bought"
         what = _of(self.series).removeprefix(" of")
-        span = "" if self.days is None else f" in the last {plural(self.days, 'day')}"
+        span = "" if self.days is None else f" in the last {counted(self.days, 'day')}"
         return f"has {'' if self.is_any else 'not '}{verb}{what}{span}"
 
 
@@ -167,7 +168,7 @@ def _read_units(reader: Reader) -> Comparison:
 
 def _micro(reader: Reader, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LIMIT // UNIT:
-        raise reader.fail(f"must be a number of units, got {value!r}", "value")
+        raise reader.fail(f"must be a number of units, got {shown(value)}", "value")
     return int((Decimal(str(value)) * UNIT).to_integral_value())
 
 
