@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from alembic.autogenerate import compare_metadata
@@ -10,9 +11,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, insert, select
 
 from services.mailer.batches import Letters, letters_of
+from services.segmenter.identity import digest
 from shared.database.engine import engine
 from shared.database.migrate import is_current, upgrade
-from shared.database.tables import mail_batch, metadata
+from shared.database.tables import customer_merge, erasure, ledger, mail_batch, metadata
 
 
 def test_migrations_give_the_tables(empty_database: str) -> None:
@@ -63,6 +65,42 @@ def test_what_is_under_way_is_sent_again_as_it_was(empty_database: str) -> None:
         {"first_name": ["Zoë", ""], "coupon_code": ["A", ""]},
         [None, 1],
     )
+
+
+def test_the_merges_of_the_erased_go_unless_something_since_goes_by_them(empty_database: str) -> None:
+    upgrade(empty_database, "0018")
+    store = engine(empty_database)
+    day = datetime(2026, 11, 20, tzinfo=UTC)
+    merges = [  # customer, into, root, days after the erasure
+        ("gone-1", "gone-2", "gone-3", -2),
+        ("gone-2", "gone-3", "gone-3", -1),
+        ("again", "other", "other", 1),
+        ("buys", "root", "root", -1),
+        ("below", "root", "root", -1),
+        ("late", "middle", "end", 1),
+        ("middle", "end", "end", -1),
+        ("kept", "alive", "alive", -1),
+    ]
+    erased = ("gone-1", "gone-2", "gone-3", "again", "other", "buys", "below", "root", "middle", "end")
+    with store.begin() as connection:
+        for name in ("demo", "elsewhere"):
+            for customer_id, into, root, days in merges:
+                edge = {"into_customer_id": into, "root_customer_id": root, "merged_at": day + timedelta(days)}
+                edge |= {"organization_id": name, "customer_id": customer_id, "event_key": customer_id}
+                connection.execute(insert(customer_merge).values(edge))
+        for customer_id in erased:
+            key = {"organization_id": "demo", "customer_digest": digest("demo", customer_id)}
+            connection.execute(insert(erasure).values(**key, erased_at=day))
+        sale = {"organization_id": "demo", "event_id": "e", "source": "s", "type": "sale.completed"}
+        sale |= {"customer_id": "root", "published_customer_id": "buys", "occurred_at": day}
+        connection.execute(insert(ledger).values(sale))
+    upgrade(empty_database)
+    with store.connect() as connection:
+        rows = connection.execute(select(customer_merge.c.organization_id, customer_merge.c.customer_id)).all()
+    store.dispose()
+    left = {name: {row.customer_id for row in rows if row.organization_id == name} for name in ("demo", "elsewhere")}
+    assert left["demo"] == {"again", "buys", "below", "late", "middle", "kept"}
+    assert left["elsewhere"] == {customer_id for customer_id, *_ in merges}
 
 
 def test_every_table_leads_with_organization_id() -> None:
