@@ -37,11 +37,17 @@ LONGEST_TOKEN = 256
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Who is calling, and what they may do."""
+    """Who is calling, and what they may do: the holder of an API key, or a user of the console by their address."""
 
     organization_id: str
     key_id: str
     role: Role
+    kind: Literal["key", "user"] = "key"
+
+    @property
+    def actor(self) -> str:
+        """As the audit log names them."""
+        return f"{self.kind}:{self.key_id}"
 
 
 @dataclass(frozen=True, slots=True)

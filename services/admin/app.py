@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.admin.access import Admin
+from services.admin.console.pages import HOME
+from services.admin.console.routes import ROUTERS as PAGES
 from services.admin.customer_edits import CustomerEdits
 from services.admin.customer_events import CustomerEvents
 from services.admin.routes import ROUTERS
@@ -60,6 +62,9 @@ def create_app(settings: AdminSettings, clock: Clock = utc_now) -> FastAPI:
     app.add_exception_handler(UnicodeEncodeError, _unstorable)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
+    for router in PAGES:
+        app.include_router(router)
+    app.add_api_route("/", lambda: RedirectResponse(HOME), include_in_schema=False)
     return app
 
 

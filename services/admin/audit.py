@@ -29,7 +29,7 @@ class Entry(BaseModel):
 
 def record(connection: Connection, key: Key, action: str, subject: str, **detail: Any) -> None:
     """Note that the holder of `key` did `action` (such as segment.created) to `subject` (such as segment:vip)."""
-    note(connection, key.organization_id, f"key:{key.key_id}", action, subject, **detail)
+    note(connection, key.organization_id, key.actor, action, subject, **detail)
 
 
 def note(connection: Connection, organization_id: str, actor: str, action: str, subject: str, **detail: Any) -> None:

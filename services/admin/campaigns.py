@@ -28,6 +28,7 @@ from shared.keys import Key
 from shared.mail.markup import check_html
 
 FIELDS = tuple(Content.model_fields)
+UNDER_WAY = ("scheduled", "sending", "active", "paused", "failed")
 
 
 def page(connection: Connection, organization_id: str, limit: int, cursor: str | None) -> Page[Campaign]:
@@ -38,6 +39,17 @@ def page(connection: Connection, organization_id: str, limit: int, cursor: str |
         wanted = wanted.where(campaign.c.campaign_id > last)
     rows = connection.execute(wanted.order_by(campaign.c.campaign_id).limit(limit + 1)).mappings().all()
     return cut(_shown(connection, organization_id, rows), limit, lambda item: (item.id,))
+
+
+def under_way(connection: Connection, organization_id: str, most: int) -> list[Campaign]:
+    """Those that send, are to, or were stopped, the last changed first."""
+    wanted = (
+        select(campaign)
+        .where(campaign.c.organization_id == organization_id, campaign.c.state.in_(UNDER_WAY))
+        .order_by(campaign.c.updated_at.desc(), campaign.c.campaign_id)
+        .limit(most)
+    )
+    return _shown(connection, organization_id, connection.execute(wanted).mappings().all())
 
 
 def read(connection: Connection, organization_id: str, campaign_id: str) -> Campaign:

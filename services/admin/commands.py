@@ -1,4 +1,4 @@
-"""Commands of this service: organizations, keys, import."""
+"""Commands of this service: organizations, keys, users, import."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from services.installation import DataDir, adopt
 app = typer.Typer()
 organization_app = typer.Typer(no_args_is_help=True, help="Make organizations.")
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+users_app = typer.Typer(no_args_is_help=True, help="Make, list and remove users of the console.")
 import_app = typer.Typer(no_args_is_help=True, help="Bring data in.")
 app.add_typer(organization_app, name="organization")
 app.add_typer(keys_app, name="keys")
+app.add_typer(users_app, name="users")
 app.add_typer(import_app, name="import")
 
 OrganizationOption = Annotated[
@@ -80,6 +82,44 @@ def revoke_key(
 
     key_commands.revoke(_database(data_dir), _organization(organization, data_dir), key_id)
     typer.echo(f"Key {key_id} is revoked.")
+
+
+@users_app.command("create", epilog="Example: regulars users create asha@example.com --role owner")
+def create_user(
+    email: Annotated[str, typer.Argument(help="The address to sign in with.")],
+    role: Annotated[str, typer.Option(help="viewer, marketer or owner.")],
+    name: Annotated[str, typer.Option(help="As the console shows it.")] = "",
+    organization: OrganizationOption = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a user of the console and print the password as JSON. It is shown only this once."""
+    from services.admin import user_commands
+
+    chosen = _organization(organization, data_dir)
+    typer.echo(json.dumps(user_commands.create(_database(data_dir), chosen, email, role, name)))
+
+
+@users_app.command("list", epilog="Example: regulars users list --organization corner")
+def list_users(organization: OrganizationOption = None, data_dir: DataDir = None) -> None:
+    """Print all users, one JSON object a line."""
+    from services.admin import user_commands
+
+    chosen = _organization(organization, data_dir)
+    for each in user_commands.entries(_database(data_dir), chosen):
+        typer.echo(json.dumps(each))
+
+
+@users_app.command("remove", epilog="Example: regulars users remove asha@example.com --organization corner")
+def remove_user(
+    email: Annotated[str, typer.Argument(help="The user's address.")],
+    organization: OrganizationOption = None,
+    data_dir: DataDir = None,
+) -> None:
+    """End a user and their sessions. Who forgot the password is removed and made again."""
+    from services.admin import user_commands
+
+    user_commands.remove(_database(data_dir), _organization(organization, data_dir), email)
+    typer.echo(f"{email} is removed.")
 
 
 @import_app.command(

@@ -74,7 +74,7 @@ def give(connection: Connection, key: Key, code: str, wanted: NewGrants, now: da
             "coupon_code": row.code,
             "customer_id": customer_id,
             "expires_at": expires_at,
-            "granted_by": f"key:{key.key_id}",
+            "granted_by": key.actor,
             "granted_at": now,
         }
         for customer_id in _now(connection, key.organization_id, wanted.whom)

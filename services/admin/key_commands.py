@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 from sqlalchemy import Connection
 
 from services.admin import audit
 from services.admin.instants import written
+from services.admin.transactions import transaction
 from shared.clock import utc_now
-from shared.database.engine import engine
 from shared.keys import Role, create_key, list_keys, revoke_key
 
 
 def create(database_url: str, organization_id: str, role: str, name: str) -> dict[str, str]:
     """The new key with its secret. Raises InvalidError (role) and NotFoundError."""
-    with _transaction(database_url) as connection:
+    with transaction(database_url) as connection:
         made, secret = create_key(connection, organization_id, cast("Role", role), name)  # judges the role
         _note(connection, organization_id, "key.created", made.key_id, role=role)
         return {"key_id": made.key_id, "role": made.role, "name": name, "secret": secret}
@@ -25,7 +23,7 @@ def create(database_url: str, organization_id: str, role: str, name: str) -> dic
 
 def entries(database_url: str, organization_id: str) -> list[dict[str, Any]]:
     """All keys, oldest first, without secrets."""
-    with _transaction(database_url) as connection:
+    with transaction(database_url) as connection:
         return [
             stored._asdict()
             | {
@@ -38,20 +36,10 @@ def entries(database_url: str, organization_id: str) -> list[dict[str, Any]]:
 
 def revoke(database_url: str, organization_id: str, key_id: str) -> None:
     """Raises NotFoundError. The last owner's key too: who may run commands can make another."""
-    with _transaction(database_url) as connection:
+    with transaction(database_url) as connection:
         revoke_key(connection, organization_id, key_id, utc_now())
         _note(connection, organization_id, "key.revoked", key_id)
 
 
 def _note(connection: Connection, organization_id: str, action: str, key_id: str, **detail: str) -> None:
     audit.note(connection, organization_id, audit.COMMAND_LINE, action, f"key:{key_id}", **detail)
-
-
-@contextmanager
-def _transaction(database_url: str) -> Iterator[Connection]:
-    store = engine(database_url, pool_size=1)
-    try:
-        with store.begin() as connection:
-            yield connection
-    finally:
-        store.dispose()

@@ -18,13 +18,22 @@ from shared.database.tables.mail import (
     suppression,
 )
 from shared.database.tables.mail_news import mail_click, mail_news
-from shared.database.tables.organizations import api_key, audit_log, idempotency, organization
+from shared.database.tables.organizations import (
+    api_key,
+    audit_log,
+    console_session,
+    console_user,
+    idempotency,
+    organization,
+)
 from shared.database.tables.segments import outbox, segment, segment_change, segment_day, static_member
 
 __all__ = [
     "api_key",
     "audit_log",
     "campaign",
+    "console_session",
+    "console_user",
     "coupon",
     "coupon_code",
     "coupon_grant",

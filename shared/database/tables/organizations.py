@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, LargeBinary, Table, Text, Time, func
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, LargeBinary, Table, Text, Time, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.database.tables.columns import Id, Instant, metadata, organization_key, required
@@ -39,6 +39,30 @@ api_key = Table(
     required("secret_hash", LargeBinary, comment="SHA-256 of a 256-bit random secret"),
     required("created_at", Instant, server_default=func.now()),
     Column("revoked_at", Instant),
+)
+
+console_user = Table(
+    "console_user",
+    metadata,
+    organization_key(),
+    Column("email", Id, primary_key=True, comment="in lower case"),
+    required("name", Text, server_default=""),
+    required("role", Text, comment="viewer, marketer or owner"),
+    required("password_hash", Text, comment="argon2id"),
+    required("failures", Integer, server_default="0", comment="wrong passwords since the last right one"),
+    Column("locked_until", Instant),
+    required("created_at", Instant, server_default=func.now()),
+)
+
+console_session = Table(
+    "console_session",
+    metadata,
+    organization_key(),
+    Column("token_hash", LargeBinary, primary_key=True, comment="SHA-256 of 256 random bits"),
+    required("email", Id),
+    required("seen_at", Instant),
+    Index("console_session_email_idx", "organization_id", "email"),
+    comment="Who is signed in at the console.",
 )
 
 audit_log = Table(
