@@ -10,7 +10,7 @@ from services.admin import audit, users
 from services.admin.transactions import transaction
 from services.admin.users import NewUser
 from shared.errors import InvalidError
-from shared.wording import said
+from shared.refusals import said
 
 
 def create(database_url: str, organization_id: str, email: str, role: str, name: str = "") -> dict[str, str]:

@@ -12,7 +12,7 @@ from services.admin.console.visit import Form
 from shared import problems
 from shared.domain.money import minor_units
 from shared.errors import InvalidError, RegularsError
-from shared.wording import said
+from shared.refusals import said
 
 M = TypeVar("M", bound=BaseModel)
 
