@@ -32,6 +32,7 @@ WHY = {
     Reason.PRIORITY: "a mail of higher priority goes first in this period",
     Reason.LEFT_SEGMENT: "the customer has left the segment again",
     Reason.DAY_MOVED: "the customer's day was changed",
+    Reason.MERGED: "the customer was merged with another one, who has a mail of this campaign already",
 }
 CAPS = {
     "daily": "daily cap, one mail a day and this day's has gone",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from services.segmenter import merged_mail
 from services.segmenter.forgetting import AT_ONCE
 from services.segmenter.staging import Connection
 
@@ -176,6 +177,8 @@ def _regroup(connection: Connection, organization_id: str, ids: set[str]) -> lis
         for statement in (SET_ROOT, ATTRIBUTE, APPEAR, ADD_DIRTY):
             connection.execute(statement, known)
         others = known | {"ids": [name for name in known["ids"] if name != root]}
+        if others["ids"]:
+            merged_mail.move(connection, organization_id, known["ids"], root)
         for statement in (MOVE_LIST_ENTRIES, MOVE_HOLDS, MOVE_GRANTS, MOVE_MAIL_DAYS):
             connection.execute(statement, others)
         erased_at = connection.execute(

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     PRIORITY = "priority"
     LEFT_SEGMENT = "left_segment"
     DAY_MOVED = "day_moved"
+    MERGED = "merged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
