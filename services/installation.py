@@ -43,6 +43,7 @@ class Installation:
     metrics: dict[str, str] = field(default_factory=dict)
     processes: dict[str, int] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    console: dict[str, str] = field(default_factory=dict)  # url, email and password of its owner
     environment: dict[str, str] = field(default_factory=dict)
 
 

@@ -27,6 +27,7 @@ class Secrets:
     secret: str
     webhook_secret: str
     keys: dict[str, str] = field(default_factory=dict)  # terminal, owner: of the organization `demo`
+    console: dict[str, str] = field(default_factory=dict)  # email and password of its owner at the console
 
 
 class DataDirectory:

@@ -1,10 +1,11 @@
-"""The organization `demo`, which every one-machine installation has, and its keys."""
+"""The organization `demo`, which every one-machine installation has, its keys, and its owner at the console."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from secrets import token_hex
 
-from services.admin import organizations
+from services.admin import organizations, user_commands
 from services.local.demo import organization as grocer
 from services.local.directory import DataDirectory
 from services.local.plan import ORGANIZATION
@@ -12,14 +13,22 @@ from shared.database.engine import engine
 from shared.errors import ConflictError
 from shared.keys import Role, create_key
 
+OWNER = "owner@example.com"
 ROLES: tuple[Role, ...] = ("terminal", "owner")
 
 
 def ensure(database: str, directory: DataDirectory, *, empty: bool, demo: bool) -> None:
     """Create it unless it is there, for the demo as the grocer of its data set.
 
-    The database knows only its keys' hashes, so the keys are kept in `directory`.
+    The database knows only hashes of its keys and of its owner's password, so these are kept in `directory`.
     """
+    _ensure_keys(database, directory, empty=empty, demo=demo)
+    secrets = directory.secrets()
+    if not secrets.console:
+        directory.keep(replace(secrets, console=_owner(database)))
+
+
+def _ensure_keys(database: str, directory: DataDirectory, *, empty: bool, demo: bool) -> None:
     secrets = directory.secrets()
     try:
         keys = _grocer(database) if demo else _shop(database, empty=empty)
@@ -49,6 +58,15 @@ def _grocer(database: str) -> dict[str, str]:
         sender_email=grocer.SENDER_EMAIL,
         postal_address=grocer.POSTAL_ADDRESS,
     )
+
+
+def _owner(database: str) -> dict[str, str]:
+    try:
+        made = user_commands.create(database, ORGANIZATION, OWNER, "owner", "Owner")
+    except ConflictError:  # as above
+        another = OWNER.replace("@", f"-{token_hex(3)}@")
+        made = user_commands.create(database, ORGANIZATION, another, "owner", "Owner")
+    return {name: made[name] for name in ("email", "password")}
 
 
 def _further_keys(database: str) -> dict[str, str]:

@@ -63,6 +63,10 @@ class Plan:
         return http | {"kafka": self.kafka, "database": self.database}
 
     @property
+    def console(self) -> str:
+        return f"{self.endpoints['admin']}/console"
+
+    @property
     def metrics(self) -> dict[str, str]:
         return {name: f"http://{ports.LOOPBACK}:{port}/metrics" for name, port in self.metrics_ports.items()}
 

@@ -30,6 +30,7 @@ def read(installation: Installation) -> dict[str, Any]:
         "metrics": installation.metrics,
         "processes": installation.processes if alive else {},
         "keys": installation.keys,
+        "console": installation.console,
         "not_ready": troubles,
     }
 
@@ -51,6 +52,11 @@ def show(status: dict[str, Any], console: Console) -> None:
     console.print(table)
     if "supervisor" in status["not_ready"]:
         console.print(Text(status["not_ready"]["supervisor"].capitalize(), style="red"))
+    if status["console"]:
+        told = status["console"]
+        console.print(
+            f"console  {told['url']} as {told['email']}, password {told['password']}", highlight=False, soft_wrap=True
+        )
     for role, key in status["keys"].items():
         console.print(f"{role} key  {key}", highlight=False)
 

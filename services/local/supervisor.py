@@ -115,6 +115,7 @@ class Supervisor:
 
     def _record(self) -> None:
         with self._writing:
+            secrets = self._directory.secrets()
             installation.write(
                 Installation(
                     data_dir=self._directory.root,
@@ -124,7 +125,8 @@ class Supervisor:
                     endpoints=self._plan.endpoints,
                     metrics=self._plan.metrics,
                     processes={keeper.name: keeper.pid for keeper in self._keepers if keeper.pid is not None},
-                    keys=self._directory.secrets().keys,
+                    keys=secrets.keys,
+                    console=secrets.console and {"url": self._plan.console, **secrets.console},
                     environment=self._plan.environment,
                 )
             )

@@ -101,8 +101,13 @@ def _mail_lines(mails: list[Mails]) -> list[tuple[str, ...]]:
 def _addresses(installation: Installation) -> list[tuple[str, ...]]:
     endpoints = installation.endpoints
     return [
+        *_console(installation.console),
         ("inbox", endpoints["sandbox"]),
         ("admin API", f"{endpoints['admin']}/docs"),
         ("till API", f"{endpoints['ingest']}/docs"),
         *((f"metrics, {name}", address) for name, address in installation.metrics.items()),
     ]
+
+
+def _console(told: dict[str, str]) -> list[tuple[str, ...]]:
+    return [("console", told["url"]), ("", f"{told['email']}, password {told['password']}")] if told else []
