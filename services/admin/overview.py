@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 from sqlalchemy import Connection, func, select
 
 from shared.database.tables import customer
@@ -26,6 +26,7 @@ class Customers(BaseModel):
     cooling: int = Field(description="Last visit 30 to 90 days ago.")
     asleep: int = Field(description="Last visit more than 90 days ago.")
 
+    @computed_field(description="Regulars by buyers.")  # type: ignore[prop-decorator]
     @property
     def repeat_rate(self) -> float | None:
         """None while nobody has bought anything."""

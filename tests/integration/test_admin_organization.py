@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from services.admin import organizations
 from services.admin.commands import app as commands
 from services.admin.starting_content import Thresholds
+from shared.clock import utc_now
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Keyring
 from shared.settings import AdminSettings
@@ -143,3 +145,37 @@ def test_commands_make_organizations_and_keys(regulars: Callable[..., str], data
         regulars("keys", "create", "--organization", "nowhere", "--role", "viewer")
     with pytest.raises(InvalidError):
         regulars("keys", "create", "--organization", "corner", "--role", "king")
+
+
+def test_the_overview_counts_customers_by_their_last_visit_and_regulars_among_buyers(api: Api) -> None:
+    empty = api.get("/overview")
+    assert (empty["number"], empty["spent"], empty["repeat_rate"]) == (0, 0, None)
+    now = utc_now()
+    for name, days, visits in (("new", 0, 1), ("active", 29, 2), ("cooling", 31, 3), ("asleep", 91, 4)):
+        stats = {"total_spent": 100 * visits, "visit_count": visits, "last_visit_at": now - timedelta(days=days)}
+        api.add_customer(name, marketing_consent=name == "new", **stats)
+    api.add_customer("bare")
+    api.add_customer("elsewhere", organization="other", total_spent=7, visit_count=1)
+    assert api.get("/overview") == {
+        "number": 5, "buyers": 4, "regulars": 3, "spent": 1000, "consented": 1,
+        "active": 2, "cooling": 1, "asleep": 1, "repeat_rate": 0.75,
+    }  # fmt: skip
+
+
+def test_users_are_made_listed_and_removed_by_command_with_a_password_shown_once(
+    database: str, regulars: Callable[..., str]
+) -> None:
+    organizations.create(database, "corner", "Corner", "EUR", "Europe/Rome", ready_made=False)
+    made = json.loads(regulars("users", "create", "Asha@Example.com", "--role", "owner", "--organization", "corner"))
+    assert (made["email"], made["role"], len(made["password"])) == ("asha@example.com", "owner", 16)
+    (shown,) = regulars("users", "list", "--organization", "corner").splitlines()
+    assert json.loads(shown)["email"] == "asha@example.com"
+    assert made["password"] not in shown
+    with pytest.raises(ConflictError, match="is a user already"):
+        regulars("users", "create", "asha@example.com", "--role", "viewer", "--organization", "corner")
+    with pytest.raises(InvalidError, match="role"):
+        regulars("users", "create", "b@example.com", "--role", "boss", "--organization", "corner")
+    regulars("users", "remove", "ASHA@example.com", "--organization", "corner")
+    assert regulars("users", "list", "--organization", "corner") == ""
+    with pytest.raises(NotFoundError, match="no user"):
+        regulars("users", "remove", "asha@example.com", "--organization", "corner")

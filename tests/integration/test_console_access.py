@@ -92,6 +92,8 @@ def test_a_role_reaches_as_far_as_at_the_api(api: Api, visit: Visit) -> None:
         assert answer.status_code == 403
         assert "Only a user of role owner" in answer.text
     assert "API keys" not in client.get("/console/settings").text
+    assert client.get("/console/activity").status_code == 403
+    assert "/console/activity" not in client.get("/console").text
 
 
 def test_a_session_ends_by_signing_out_by_idleness_and_with_its_user(api: Api, visit: Visit) -> None:

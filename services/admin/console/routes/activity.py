@@ -8,7 +8,7 @@ from services.admin import audit
 from services.admin.access import Parts
 from services.admin.console import pages
 from services.admin.console.pages import HOME, PageRoute
-from services.admin.console.visit import Viewer
+from services.admin.console.visit import Owner
 from services.admin.paging import Cursor
 
 PAGE = 50
@@ -16,7 +16,7 @@ router = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/activity")
-def activity(request: Request, visit: Viewer, parts: Parts, cursor: Cursor = None) -> Response:
+def activity(request: Request, visit: Owner, parts: Parts, cursor: Cursor = None) -> Response:
     """Newest first."""
     with parts.engine.connect() as connection:
         found = audit.entries(connection, visit.organization_id, PAGE, cursor)

@@ -21,7 +21,7 @@ def home(request: Request, visit: Viewer, parts: Parts, now: Now) -> Response:
         everybody = overview.customers(connection, visit.organization_id, now)
         groups = segments.page(connection, visit.organization_id, 100, None).items
         running = campaigns.under_way(connection, visit.organization_id, SHOWN)
-        changes = audit.entries(connection, visit.organization_id, SHOWN, None).items
+        changes = audit.entries(connection, visit.organization_id, SHOWN, None).items if visit.may("owner") else []
     return pages.show(
         request, visit, "overview", everybody=everybody, segments=groups, campaigns=running, changes_made=changes
     )
