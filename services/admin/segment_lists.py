@@ -7,10 +7,9 @@ from datetime import datetime
 from io import StringIO
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from services.admin import segment_members
-from shared.database.tables import customer
 from shared.errors import InvalidError
 from shared.keys import Key
 
@@ -29,25 +28,25 @@ class Refused(BaseModel):
 class Listed(BaseModel):
     """What became of a file."""
 
-    added: int = Field(description="Customers named in it that are members now.")
+    added: int = Field(description="Customers named in it; members now, with 202 within moments.")
     refused: int
     rows: list[Refused] = Field(description=f"The first {TOLD} that were refused.")
 
 
-def add(connection: Connection, key: Key, segment_id: str, file: bytes, now: datetime) -> Listed:
-    """Raises InvalidError for what is no CSV with a customer_id column, NotFoundError, ConflictError (not static)."""
+def add(connection: Connection, key: Key, segment_id: str, file: bytes, now: datetime) -> tuple[set[str], Listed]:
+    """The customers added, and what to tell of the file.
+
+    Raises InvalidError for what is no CSV with a customer_id column, NotFoundError, ConflictError (not static).
+    """
     named = _read(file)
-    wanted = select(customer.c.customer_id).where(
-        customer.c.organization_id == key.organization_id, customer.c.customer_id.in_(set(named.values()))
-    )
-    known = set(connection.execute(wanted).scalars())
+    known = segment_members.known(connection, key.organization_id, set(named.values()))
     refused = [
         Refused(line=line, customer_id=each[:64], reason="there is no such customer: create them first")
         for line, each in named.items()
         if each not in known
     ]
     segment_members.add(connection, key, segment_id, sorted(known), now)
-    return Listed(added=len(known), refused=len(refused), rows=refused[:TOLD])
+    return known, Listed(added=len(known), refused=len(refused), rows=refused[:TOLD])
 
 
 def _read(file: bytes) -> dict[int, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, RowMapping, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, any_, delete, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from services.admin import audit, memberships
 from shared.database import recheck
@@ -51,20 +52,31 @@ def remove(connection: Connection, key: Key, segment_id: str, customer_ids: list
             delete(static_member).where(
                 static_member.c.organization_id == key.organization_id,
                 static_member.c.segment_id == segment_id,
-                static_member.c.customer_id.in_(wanted),
+                static_member.c.customer_id == any_(literal(wanted, ARRAY(Text))),
             )
         )
         recheck.request(connection, key.organization_id, wanted, now)
         audit.record(connection, key, "segment.members_removed", f"segment:{segment_id}", count=len(wanted))
 
 
-def are_set(connection: Connection, organization_id: str, slot: int, customer_ids: list[str], *, inside: bool) -> bool:
+def are_set(
+    connection: Connection, organization_id: str, slot: int, customer_ids: Collection[str], *, inside: bool
+) -> bool:
     """Whether the bits of all these customers say so already."""
     differs = memberships.inside(slot) != inside
-    wanted = select(func.count()).where(
-        customer.c.organization_id == organization_id, customer.c.customer_id.in_(customer_ids), differs
-    )
+    wanted = select(func.count()).where(_are(organization_id, customer_ids), differs)
     return connection.execute(wanted).scalar_one() == 0
+
+
+def known(connection: Connection, organization_id: str, customer_ids: Collection[str]) -> set[str]:
+    """Those of them that are customers."""
+    return set(connection.execute(select(customer.c.customer_id).where(_are(organization_id, customer_ids))).scalars())
+
+
+def _are(organization_id: str, customer_ids: Collection[str]) -> ColumnElement[bool]:
+    # One array: a CSV may name more than the 65,535 that PostgreSQL takes one by one.
+    named = customer.c.customer_id == any_(literal(list(customer_ids), ARRAY(Text)))
+    return (customer.c.organization_id == organization_id) & named
 
 
 def _static(connection: Connection, organization_id: str, segment_id: str) -> RowMapping:
@@ -83,11 +95,8 @@ def _static(connection: Connection, organization_id: str, segment_id: str) -> Ro
 
 
 def _check_known(connection: Connection, organization_id: str, customer_ids: list[str]) -> None:
-    wanted = select(customer.c.customer_id).where(
-        customer.c.organization_id == organization_id, customer.c.customer_id.in_(customer_ids)
-    )
-    known = set(connection.execute(wanted).scalars())
-    missing = [(index, each) for index, each in enumerate(customer_ids) if each not in known]
+    there = known(connection, organization_id, customer_ids)
+    missing = [(index, each) for index, each in enumerate(customer_ids) if each not in there]
     if missing:
         some = ", ".join(repr(each) for _, each in missing[:NAMED])
         message = (

@@ -96,6 +96,10 @@ def test_segments_fill_move_and_go(api: Api) -> None:
     assert [each["customer_id"] for each in api.get("/segments/list/members")["items"]] == ["c-1", "first"]
     assert api("DELETE", "/segments/list/members", {"customer_ids": ["first"]}).status_code == 204
     assert api.get("/segments/list")["member_count"] == 1
+    csv = {"authorization": f"Bearer {api.keys['demo', 'owner']}", "content-type": "text/csv"}
+    sent = api.client.post("/v1/segments/list/members.csv", content=b"customer_id\nfirst\n", headers=csv)
+    assert sent.status_code == 200
+    assert api.get("/customers/first")["segments"] == ["list"]
 
     assert api("DELETE", "/segments/list").status_code == 204
     with psycopg.connect(api.settings.database, autocommit=True) as connection:

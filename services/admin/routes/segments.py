@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Query, Response
@@ -121,17 +122,21 @@ def members_as_csv(segment_id: SegmentId, key: Viewer, parts: Parts) -> Streamin
     return csv_answer(customer_csv.stream(parts.engine, key.organization_id, slot), f"{segment_id}.csv")
 
 
-@router.post(f"{ONE}/members.csv", responses=described(409, 413))
+@router.post(f"{ONE}/members.csv", responses=described(409, 413) | ACCEPTED)
 def add_by_csv(
     segment_id: SegmentId,
     file: Annotated[bytes, Body(media_type="text/csv", description="A header with customer_id; at most 1 MB.")],
+    *,
     key: Marketer,
     parts: Parts,
     now: Now,
+    response: Response,
 ) -> Listed:
     """Add the customers of a CSV to a static segment. Rows of nobody known are told, and keep no other row out."""
     with parts.engine.begin() as connection:
-        return segment_lists.add(connection, key, segment_id, file, now)
+        added, listed = segment_lists.add(connection, key, segment_id, file, now)
+    response.status_code = 200 if _are_set(segment_id, added, key, parts, inside=True) else 202
+    return listed
 
 
 @router.post(f"{ONE}/members", status_code=204, responses=described(409) | ACCEPTED)
@@ -139,7 +144,7 @@ def add(segment_id: SegmentId, wanted: Members, key: Marketer, parts: Parts, now
     """Add customers to a static segment."""
     with parts.engine.begin() as connection:
         segment_members.add(connection, key, segment_id, wanted.customer_ids, now)
-    return _once_set(segment_id, wanted, key, parts, inside=True)
+    return _once_set(segment_id, wanted.customer_ids, key, parts, inside=True)
 
 
 @router.delete(f"{ONE}/members", status_code=204, responses=described(409) | ACCEPTED)
@@ -147,14 +152,17 @@ def take_out(segment_id: SegmentId, wanted: Members, key: Marketer, parts: Parts
     """Remove customers from a static segment."""
     with parts.engine.begin() as connection:
         segment_members.remove(connection, key, segment_id, wanted.customer_ids, now)
-    return _once_set(segment_id, wanted, key, parts, inside=False)
+    return _once_set(segment_id, wanted.customer_ids, key, parts, inside=False)
 
 
-def _once_set(segment_id: str, wanted: Members, key: Marketer, parts: Parts, *, inside: bool) -> Response:
-    """204 once the segmenter has moved them, a few milliseconds as a rule; else 202."""
+def _once_set(segment_id: str, customer_ids: list[str], key: Marketer, parts: Parts, *, inside: bool) -> Response:
+    return Response(status_code=204 if _are_set(segment_id, customer_ids, key, parts, inside=inside) else 202)
+
+
+def _are_set(segment_id: str, customer_ids: Collection[str], key: Marketer, parts: Parts, *, inside: bool) -> bool:
+    """Whether the segmenter has moved them; waits for it, a few milliseconds as a rule."""
     with parts.engine.connect() as connection:
         slot = segments.slot_of(connection, key.organization_id, segment_id)
-        done = wait_until(
-            lambda: segment_members.are_set(connection, key.organization_id, slot, wanted.customer_ids, inside=inside)
+        return wait_until(
+            lambda: segment_members.are_set(connection, key.organization_id, slot, customer_ids, inside=inside)
         )
-    return Response(status_code=204 if done else 202)
