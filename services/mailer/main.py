@@ -6,7 +6,6 @@ import asyncio
 import gc
 import sys
 
-import faust
 import uvloop
 
 from services.mailer.app import create_app
@@ -14,6 +13,7 @@ from services.mailer.choice import provider_of
 from services.mailer.health import Health
 from shared import logging, metrics
 from shared.settings import MailerSettings
+from shared.worker import Worker
 
 
 def run(settings: MailerSettings) -> None:
@@ -30,6 +30,4 @@ def run(settings: MailerSettings) -> None:
     gc.set_threshold(200_000, 20, 100)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    worker = faust.Worker(app, loop=loop, quiet=True, redirect_stdouts=False, override_logging=False)
-    worker.spinner = None  # it would draw on stdout, which belongs to nobody here
-    worker.execute_from_commandline()
+    Worker(app, loop).execute_from_commandline()

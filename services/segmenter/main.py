@@ -7,11 +7,10 @@ import gc
 import sys
 from contextlib import suppress
 
-from faust import Worker
-
 from services.segmenter.app import Segmenter
 from shared import logging, metrics
 from shared.settings import SegmenterSettings
+from shared.worker import Worker
 
 GARBAGE = (200_000, 20, 100)
 """A batch makes some ten thousand objects and frees them all: looking through them for cycles finds nothing."""
@@ -32,9 +31,7 @@ def run(settings: SegmenterSettings) -> None:
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     metrics.serve(settings, segmenter.not_ready_because)
-    worker = Worker(segmenter.app, quiet=True, override_logging=False, redirect_stdouts=False)
-    worker.spinner = None  # it would write to stdout, also where that is a log
-    worker.execute_from_commandline()
+    Worker(segmenter.app).execute_from_commandline()
 
 
 def _keep_memory_small() -> None:
