@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from services.admin import users
 from services.admin.console.sessions import IDLE
 from shared.database.tables import audit_log, console_session, console_user
 from shared.settings import AdminSettings
@@ -159,3 +160,13 @@ def test_an_owner_finds_their_way_in_a_browser_and_on_a_phone(api: Api) -> None:
         for path in ("", "/activity", "/settings"):
             phone.goto(f"/console{path}")
             assert phone.evaluate("document.documentElement.scrollWidth") == 390, path
+
+
+def test_a_storm_of_sign_ins_is_put_off_and_leaves_no_trace(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    email = console.add_user(api)
+    monkeypatch.setattr(users, "LONGEST_WAIT", 0)
+    with users._CHECKS, users._CHECKS:
+        answer = sign_in(api, email, PASSWORD)
+    assert answer.status_code == 503
+    assert "Try again" in answer.text
+    assert sign_in(api, email, PASSWORD).status_code == 303
