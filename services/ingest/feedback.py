@@ -31,7 +31,8 @@ GIVE_BACK: Final = text("""
     FROM message
     WHERE message.organization_id = :organization_id AND message.message_id = :message_id AND message.state = 'failed'
         AND mail_slot.organization_id = :organization_id AND mail_slot.customer_id = message.customer_id
-        AND mail_slot.message_id = :message_id AND mail_slot.previous_on IS NOT NULL
+        AND mail_slot.campaign_id = message.campaign_id AND mail_slot.occasion = message.occasion
+        AND mail_slot.previous_on IS NOT NULL
 """)
 
 
@@ -91,7 +92,7 @@ def record(connection: Connection, organization_id: str, message_id: UUID, news:
         .returning(
             message.c.campaign_id,
             message.c.customer_id,
-            func.coalesce(message.c.email, _present_address()).label("email"),
+            _address().label("email"),
             literal(news.at) if column is None else column,
         )
     )
@@ -175,13 +176,16 @@ def _column(news: Feedback) -> Column[Any] | None:
     return None if news.kind == "failed" else message.c[f"{news.kind}_at"]
 
 
-def _present_address() -> ColumnElement[str | None]:
-    # News may be here before the mailer has written down where the mail went.
-    return (
+def _address() -> ColumnElement[str | None]:
+    """Where it went. News may be here before the mailer has written that down: then the customer's present address is
+    nearer to it than the one that the mail was planned with.
+    """
+    present = (
         select(customer.c.email)
         .where(customer.c.organization_id == message.c.organization_id, customer.c.customer_id == message.c.customer_id)
         .scalar_subquery()
     )
+    return func.coalesce(case((message.c.batch_id.is_not(None), message.c.email)), present, message.c.email)
 
 
 def mail_event(mail: Mail, news: Feedback, event_id: str) -> Record:

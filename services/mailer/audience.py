@@ -28,6 +28,7 @@ COLUMNS = (
     "expires_at",
     "queued",
     "variant",
+    "email",
 )
 
 
@@ -69,6 +70,7 @@ def plan_audience(
         case((rests, until + life), else_=start + life),
         literal(value=False),
         variant,
+        case((goes, people.c.email)),
     )
     written = (
         upsert(message)

@@ -62,6 +62,10 @@ class Batch:
     attempts: int = 1
     done: frozenset[int] = frozenset()
     """Positions that need not be sent again: an earlier call got their answers."""
+    as_planned: bool = False
+    """Its messages came in a block and go to the addresses that they were planned with: that they went is all there is
+    to write on them.
+    """
 
 
 _read_letters = msgspec.json.Decoder(Letters).decode

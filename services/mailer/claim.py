@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -19,10 +19,9 @@ from services.mailer.batches import Batch, Letters, store
 from services.mailer.blocks import SIZE, take_blocks
 from services.mailer.coupons import Recipients, issue
 from services.mailer.due import Due, facts_of, likenesses, messages_of, moment_of, queued_messages
-from shared.database.arrays import array, plain_array
+from services.mailer.slots import slot_of, take
 from shared.database.campaigns import Campaign, Organization
 from shared.domain.gates import Decision, Send, Skip, Wait, decide
-from shared.domain.schedule import local_day, slot_start
 from shared.mail.content import compiled
 from shared.mail.variables import People, values_of
 
@@ -34,27 +33,6 @@ class Claimed:
     batches: Sequence[Batch]
     decided: dict[tuple[str, str], int]
 
-
-# Moves each customer's slot to the given day, but only if their last mail lies before the present day, week or month:
-# `before` is the last day that does (or far ahead: `capped` tells of clocks). Whoever has no row moved was too late.
-# Customers come sorted, so no two mailers deadlock.
-TAKE_SLOTS: Final = text("""
-    INSERT INTO mail_slot AS slot (organization_id, customer_id, last_on, previous_on, message_id)
-    SELECT :organization_id, wanted.* FROM unnest(
-        CAST(:customers AS text[]), CAST(:days AS date[]), CAST(:before AS date[]), CAST(:messages AS uuid[])
-    ) AS wanted
-    ON CONFLICT (organization_id, customer_id) DO UPDATE
-    SET last_on = excluded.last_on, previous_on = slot.last_on, message_id = excluded.message_id
-    WHERE slot.last_on <= excluded.previous_on OR slot.last_on > excluded.last_on + 1
-""")
-
-# Whose slot another message has.
-LATE: Final = text("""
-    SELECT wanted.customer_id FROM unnest(CAST(:customers AS text[]), CAST(:messages AS uuid[]))
-        AS wanted (customer_id, message_id)
-    JOIN mail_slot ON mail_slot.organization_id = :organization_id
-        AND mail_slot.customer_id = wanted.customer_id COLLATE "C" AND mail_slot.message_id <> wanted.message_id
-""")
 
 # Writes what was decided on messages: those that wait are looked for one by one from then on.
 MARK: Final = text("""
@@ -95,9 +73,18 @@ def claim(
     going = [n for n, decision in enumerate(decisions) if isinstance(decision, Send)]
     batches = []
     if going:
-        letters = _letters(connection, sender, wanted, due=due, going=going, names=content.variables, now=now)
+        of = due.only(going)
+        letters = _letters(connection, sender, wanted, of=of, names=content.variables, now=now)
+        planned_for = of["planned_for"] if blocks else ()
         batches = [
-            Batch(wanted.organization_id, wanted.campaign_id, uuid.uuid4(), content, letters.part(n, n + SIZE))
+            Batch(
+                wanted.organization_id,
+                wanted.campaign_id,
+                uuid.uuid4(),
+                content,
+                letters.part(n, n + SIZE),
+                as_planned=planned_for[n : n + SIZE] == letters.emails[n : n + SIZE],
+            )
             for n in range(0, len(letters), SIZE)
         ]
         store(connection, batches, owner)
@@ -122,15 +109,11 @@ def _letters(
     sender: Organization,
     wanted: Campaign,
     *,
-    due: Due,
-    going: Sequence[int],
+    of: Mapping[str, Sequence[Any]],
     names: frozenset[str],
     now: datetime,
 ) -> Letters:
     """What those that go are rendered from."""
-    of = due.columns
-    if len(going) < len(due):
-        of = {name: [column[n] for n in going] for name, column in of.items()}
     variables: dict[str, Sequence[str]] = {**values_of(names, People(*map(of.__getitem__, People._fields)), sender)}
     variables |= issue(
         connection, wanted, sender, Recipients(of["customer_id"], of["message_id"], of["time_zone"]), now
@@ -148,38 +131,23 @@ def _take_slots(
     now: datetime,
 ) -> None:
     """Whoever loses the slot, to another mailer or to an earlier message of this claim, waits for the next one."""
-    customers, ids = due.columns["customer_id"], due.columns["message_id"]
+    of = due.columns
+    customers, last_on = of["customer_id"], of["last_on"]
     firsts: dict[str, int] = {}
     for n, decision in enumerate(decisions):
         if isinstance(decision, Send):
             firsts.setdefault(customers[n], n)
     if not firsts:
         return
-    kinds = list(zip(due.columns["time_zone"], due.columns["email_frequency"], strict=True))
-    slots = {kind: _slot(now, kind[0] or sender.time_zone, kind[1]) for kind in set(kinds)}
-    taking = [slots[kinds[n]] for n in firsts.values()]
-    given = {
-        "organization_id": sender.organization_id,
-        "customers": array(firsts),
-        "days": plain_array([today for today, _ in taking]),
-        "before": plain_array([before for _, before in taking]),
-        "messages": plain_array([ids[n] for n in firsts.values()]),
-    }
-    taken = connection.execute(TAKE_SLOTS, given).rowcount
-    if taken == len(decisions):
-        return
-    late = set(connection.execute(LATE, given).scalars()) if taken < len(firsts) else set()
-    for n, decision in enumerate(decisions):
+    kinds = list(zip(of["time_zone"], of["email_frequency"], of["occasion"], strict=True))
+    known = {kind: slot_of(now, kind[0] or sender.time_zone, *kind[1:]) for kind in set(kinds)}
+    slots = {customer_id: known[kinds[n]] for customer_id, n in firsts.items()}
+    late = take(connection, wanted, slots, {customer_id for customer_id, n in firsts.items() if last_on[n] is not None})
+    for n, decision in enumerate(decisions) if late or len(firsts) < len(decisions) else ():
         if isinstance(decision, Send) and (customers[n] in late or firsts[customers[n]] != n):
             row = due.one(n)
             facts = replace(facts_of(row, wanted, sender, now), capped=True)
             decisions[n] = decide(facts, moment_of(row, wanted, sender, now))
-
-
-def _slot(now: datetime, time_zone: str, frequency: str | None) -> tuple[str, str]:
-    """The present day there, and the last one before the present day, week or month."""
-    today = local_day(now, time_zone)
-    return today.isoformat(), (slot_start(today, frequency) - timedelta(days=1)).isoformat()
 
 
 def _mark(

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any, Final
 
 from sqlalchemy import (
-    CTE,
     BindParameter,
     ColumnElement,
     Connection,
-    FromClause,
-    Row,
     Text,
+    Uuid,
     and_,
+    any_,
+    bindparam,
     cast,
-    column,
     func,
     literal,
     select,
-    true,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -30,29 +29,45 @@ from services.mailer.automations import awaited, left_segment
 from services.mailer.blocks import SIZE, Block
 from services.mailer.campaigns import OPEN, RUNNING
 from services.mailer.celebrations import day_moved
+from services.mailer.recipients import recipients
+from shared.database.arrays import array, plain_array
 from shared.database.campaign_coupons import used_up
 from shared.database.campaigns import Campaign, Organization, priority_column
-from shared.database.facts import suppressed
-from shared.database.tables import campaign, customer, mail_slot, message
-from shared.database.tables.columns import Id, Instant
+from shared.database.engine import rows
+from shared.database.tables import campaign, customer, message
+from shared.database.tables.columns import Instant
 from shared.domain.gates import Facts, Moment, capped, held_out
 from shared.domain.occasions import SEND
 from shared.domain.schedule import local_day
 
-COLUMNS: Final = (
-    message.c.organization_id,
-    message.c.customer_id,
-    message.c.message_id,
-    message.c.occasion,
-    message.c.planned_at,
-    message.c.expires_at,
-    message.c.variant,
-)
+# `planned_for` is the address that they were planned with.
+MESSAGE: Final = ("customer_id", "message_id", "occasion", "planned_for", "variant", "expires_at")
 # What the gates look at, and the bounds of the time of sending: `likenesses` goes by it.
 DECIDING: Final = (
     *("expires_at", "email_verified", "marketing_consent", "email_frequency", "preferred_contact_time", "time_zone"),
     *("suppressed", "coupon_used_up", "last_on", "left_segment", "day_moved", "planned_at", "profile_until"),
     "rival_at",
+)
+
+# The messages of some blocks. The limit is never met where blocks are of one time; it tells the planner how few they
+# are.
+IN_BLOCKS: Final = text("""
+    SELECT one.* FROM unnest(CAST(:firsts AS text[]), CAST(:lasts AS text[]), CAST(:times AS timestamptz[]))
+        AS block (first, last, at)
+    CROSS JOIN LATERAL (
+        SELECT customer_id, CAST(message_id AS text), occasion, email, variant, expires_at FROM message
+        WHERE organization_id = :organization_id AND campaign_id = :campaign_id
+            AND customer_id BETWEEN block.first AND block.last AND occasion = :occasion
+            AND state = 'planned' AND NOT queued AND wait_until = block.at
+        LIMIT :size
+    ) AS one
+""")
+
+# The running campaigns that go before one of a priority.
+RIVALS: Final = select(campaign.c.campaign_id).where(
+    campaign.c.organization_id == bindparam("organization_id"),
+    campaign.c.state.in_(RUNNING),
+    priority_column() < bindparam("priority"),
 )
 
 
@@ -61,14 +76,9 @@ class Due:
     so that no two mailers wait for each other.
     """
 
-    def __init__(self, found: Sequence[Row[Any]], same: Mapping[str, Any]) -> None:
-        """`same`: what is the same for all of them."""
-        rows = sorted(found, key=attrgetter("customer_id"))
-        self.columns: dict[str, Sequence[Any]] = (
-            dict(zip(rows[0]._fields, zip(*rows, strict=True), strict=True)) if rows else {}
-        )
-        self.columns |= {name: [value] * len(rows) for name, value in same.items()}
-        self._number = len(rows)
+    def __init__(self, columns: Mapping[str, Sequence[Any]], number: int) -> None:
+        self.columns = columns
+        self._number = number
 
     def __len__(self) -> int:
         return self._number
@@ -77,110 +87,106 @@ class Due:
         """One of them, with its columns as attributes."""
         return SimpleNamespace(**{name: column[position] for name, column in self.columns.items()})
 
+    def only(self, positions: Sequence[int]) -> Mapping[str, Sequence[Any]]:
+        """The columns of those at some positions, in order."""
+        if len(positions) == self._number:
+            return self.columns
+        return {name: [column[n] for n in positions] for name, column in self.columns.items()}
+
 
 def queued_messages(connection: Connection, sender: Organization, wanted: Campaign, *, now: datetime, most: int) -> Due:
     """Up to `most` due messages of a campaign that are looked for one by one, locked, each with its customer."""
-    # First the messages alone, by their index: with the joins inside, PostgreSQL would sort all that are due.
+    of = message.c
     due = (
-        select(*COLUMNS)
+        select(of.customer_id, cast(of.message_id, Text), of.occasion, of.email, of.variant, of.expires_at)
         .where(
-            message.c.organization_id == sender.organization_id,
-            message.c.campaign_id == wanted.campaign_id,
-            message.c.queued,
-            message.c.state.in_(OPEN),
-            message.c.wait_until <= now,
+            of.organization_id == sender.organization_id,
+            of.campaign_id == wanted.campaign_id,
+            of.queued,
+            of.state.in_(OPEN),
+            of.wait_until <= now,
         )
-        .order_by(message.c.wait_until)
+        .order_by(of.wait_until)
         .limit(most)
         .with_for_update(of=message, skip_locked=True)
-        .cte("due")
     )
-    return _with_facts(connection, sender, wanted, due, now)
+    return _with_facts(connection, sender, wanted, rows(connection, due), now)
 
 
 def messages_of(
     connection: Connection, sender: Organization, wanted: Campaign, blocks: Sequence[Block], now: datetime
 ) -> Due:
     """The messages of these blocks, each with its customer. Whoever removed a block has its messages to themselves."""
-    firsts, lasts, times = (list(of) for of in zip(*blocks, strict=True))
-    block = (
-        func.unnest(cast(firsts, ARRAY(Id)), cast(lasts, ARRAY(Id)), cast(times, ARRAY(Instant)))
-        .table_valued(column("first", Id), column("last", Id), column("at", Instant), name="block")
-        .render_derived()
-    )
-    # The limit is never met where blocks are of one time; it tells the planner how few they are.
-    one = (
-        select(*COLUMNS)
-        .where(
-            message.c.organization_id == wanted.organization_id,
-            message.c.campaign_id == wanted.campaign_id,
-            message.c.customer_id.between(block.c.first, block.c.last),
-            message.c.occasion == SEND,
-            message.c.state == "planned",
-            ~message.c.queued,
-            message.c.wait_until == block.c.at,
-        )
-        .limit(SIZE)
-        .correlate(block)
-        .lateral("one")
-    )
-    due = select(one).select_from(block.join(one, true())).cte("due")
-    return _with_facts(connection, sender, wanted, due, now)
+    firsts, lasts, times = zip(*blocks, strict=True)
+    given = {
+        "organization_id": wanted.organization_id,
+        "campaign_id": wanted.campaign_id,
+        "occasion": SEND,
+        "firsts": array(firsts),
+        "lasts": array(lasts),
+        "times": array([at.isoformat() for at in times]),
+        "size": SIZE,
+    }
+    return _with_facts(connection, sender, wanted, rows(connection, IN_BLOCKS, given), now)
 
 
-def _with_facts(connection: Connection, sender: Organization, wanted: Campaign, due: CTE, now: datetime) -> Due:
-    planned_at, profile_until = awaited(wanted, due)
+def _with_facts(
+    connection: Connection, sender: Organization, wanted: Campaign, found: list[tuple[Any, ...]], now: datetime
+) -> Due:
+    if not found:
+        return Due({}, 0)
+    found.sort(key=itemgetter(0))
+    columns: dict[str, Sequence[Any]] = dict(zip(MESSAGE, zip(*found, strict=True), strict=True))
+    columns |= recipients(connection, sender.organization_id, columns["customer_id"])
+    return Due(columns | _asked(connection, sender, wanted, columns["message_id"], now), len(found))
+
+
+def _asked(
+    connection: Connection, sender: Organization, wanted: Campaign, ids: Sequence[str], now: datetime
+) -> dict[str, Sequence[Any]]:
+    """What else bears on some campaigns' messages."""
+    planned_at, profile_until = awaited(wanted, message)
     asked: dict[str, ColumnElement[Any]] = {
         "coupon_used_up": used_up(connection, wanted, now),
         "left_segment": left_segment(connection, wanted),
-        "day_moved": day_moved(sender, wanted, due.c.occasion, now),
+        "day_moved": day_moved(sender, wanted, message.c.occasion, now),
         "planned_at": planned_at,
         "profile_until": profile_until,
-        "rival_at": _rival_at(due, _rivals(connection, wanted)),
+        "rival_at": _rival_at(_rivals(connection, wanted)),
     }
     # Most campaigns have most of these in common for all, so that PostgreSQL need not say it of each.
-    same = {name: column.value for name, column in asked.items() if isinstance(column, BindParameter)}
-    statement = select(
-        customer.c.email,
-        due.c.customer_id,
-        cast(due.c.message_id, Text).label("message_id"),
-        due.c.variant,
-        customer.c.name,
-        customer.c.total_spent,
-        customer.c.visit_count,
-        customer.c.last_visit_at,
-        due.c.expires_at,
-        func.coalesce(customer.c.email_verified, False).label("email_verified"),
-        func.coalesce(customer.c.marketing_consent, False).label("marketing_consent"),
-        customer.c.email_frequency,
-        customer.c.preferred_contact_time,
-        customer.c.time_zone,
-        suppressed().label("suppressed"),
-        mail_slot.c.last_on,
-        *[column.label(name) for name, column in asked.items() if name not in same],
-    ).select_from(
-        due.outerjoin(
-            customer,
-            and_(customer.c.organization_id == due.c.organization_id, customer.c.customer_id == due.c.customer_id),
-        ).outerjoin(
-            mail_slot,
-            and_(mail_slot.c.organization_id == due.c.organization_id, mail_slot.c.customer_id == due.c.customer_id),
+    told: dict[str, Sequence[Any]] = {
+        name: [column.value] * len(ids) for name, column in asked.items() if isinstance(column, BindParameter)
+    }
+    names = [name for name in asked if name not in told]
+    if names:
+        is_theirs = and_(
+            customer.c.organization_id == message.c.organization_id, customer.c.customer_id == message.c.customer_id
         )
-    )
-    return Due(connection.execute(statement).all(), same)
+        statement = (
+            select(cast(message.c.message_id, Text), *[asked[name] for name in names])
+            .select_from(message.outerjoin(customer, is_theirs))
+            .where(
+                message.c.organization_id == sender.organization_id,
+                message.c.message_id == any_(cast(literal(plain_array(ids), Text), ARRAY(Uuid))),
+            )
+        )
+        answers = {row[0]: row[1:] for row in rows(connection, statement)}
+        told |= dict(zip(names, zip(*[answers[message_id] for message_id in ids], strict=True), strict=True))
+    return told
 
 
-def _rival_at(due: FromClause, rivals: Sequence[str]) -> ColumnElement[Any]:
-    """When the next mail of higher priority for the same customer is due."""
+def _rival_at(rivals: Sequence[str]) -> ColumnElement[Any]:
+    """When the next mail of higher priority for a message's customer is due."""
     if not rivals:
         return literal(None, Instant)
     other = message.alias()
     return (
         select(func.min(other.c.wait_until))
         .where(
-            other.c.organization_id == due.c.organization_id,
+            other.c.organization_id == message.c.organization_id,
             other.c.campaign_id.in_(rivals),
-            other.c.customer_id == due.c.customer_id,
+            other.c.customer_id == message.c.customer_id,
             other.c.state.in_(OPEN),
         )
         .scalar_subquery()
@@ -189,12 +195,8 @@ def _rival_at(due: FromClause, rivals: Sequence[str]) -> ColumnElement[Any]:
 
 def _rivals(connection: Connection, wanted: Campaign) -> Sequence[str]:
     """The running campaigns of higher priority."""
-    statement = select(campaign.c.campaign_id).where(
-        campaign.c.organization_id == wanted.organization_id,
-        campaign.c.state.in_(RUNNING),
-        priority_column() < wanted.priority,
-    )
-    return connection.execute(statement).scalars().all()
+    given = {"organization_id": wanted.organization_id, "priority": wanted.priority}
+    return connection.execute(RIVALS, given).scalars().all()
 
 
 def likenesses(due: Due, wanted: Campaign) -> list[tuple[Any, ...]]:

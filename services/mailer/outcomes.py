@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from services.mailer.provider import Accepted, Halted, Outcome, Refused, Retry
 from shared.database.arrays import array, plain_array
 from shared.database.tables import campaign, mail_batch
 from shared.domain.delivery import KEY_LASTS, backoff
+from shared.domain.occasions import SEND
 
 # Whatever the state says by now, it went. A report about a mail may be here before
 # the answer that it was taken. An erased customer's address does not come back.
@@ -27,16 +29,27 @@ ACCEPT: Final = text("""
         reason = CASE WHEN reason = :failed THEN reason END,
         detail = CASE WHEN state = 'bounced' OR reason = :failed THEN detail END,
         queued = false, sent_at = CASE WHEN reason = :failed THEN sent_at ELSE :at END,
-        provider_id = taken.provider_id, batch_id = (CAST(:batches AS uuid[]))[taken.batch],
+        batch_id = (CAST(:batches AS uuid[]))[taken.batch],
         email = CASE WHEN customer_id = 'erased:' || message.message_id THEN NULL ELSE taken.email END,
         updated_at = :at
     FROM unnest(
-        CAST(:messages AS uuid[]), CAST(:ids AS text[]), CAST(:emails AS text[]), CAST(:of_batches AS integer[])
-    ) AS taken (message_id, provider_id, email, batch)
+        CAST(:messages AS uuid[]), CAST(:emails AS text[]), CAST(:of_batches AS integer[])
+    ) AS taken (message_id, email, batch)
     WHERE message.organization_id = :organization_id AND message.message_id = taken.message_id
 """)
 
-# The provider's ids beside their batches, for mail.sent: they come in one piece, each batch's between two places.
+# The same of messages that came in blocks and go where they were planned to, one behind the other by customer: what is
+# written is the same for all but the batch, so PostgreSQL goes once along the key. Whatever happened to any of them
+# meanwhile, it is not among those, and then all are written as above.
+ACCEPT_PLANNED: Final = text("""
+    UPDATE message SET state = 'sent', sent_at = :at, updated_at = :at,
+        batch_id = (CAST(:batches AS uuid[]))[width_bucket(customer_id, CAST(:firsts AS text[]))]
+    WHERE organization_id = :organization_id AND campaign_id = :campaign_id
+        AND customer_id = ANY(CAST(:customers AS text[])) AND occasion = :occasion
+        AND state = 'planned' AND NOT queued AND reason IS NULL
+""")
+
+# The provider's ids beside their batches, by message: they come in one piece, each batch's between two places.
 # The driver would write a list of bytes out as text.
 ACCEPTED: Final = text("""
     UPDATE mail_batch SET state = 'accepted', accepted_at = :at, error = NULL,
@@ -54,12 +67,13 @@ FAIL: Final = text("""
         FROM unnest(CAST(:messages AS uuid[]), CAST(:details AS text[])) AS ended (message_id, detail)
         WHERE message.organization_id = :organization_id AND message.message_id = ended.message_id
             AND message.state IN ('planned', 'waiting', 'claimed')
-        RETURNING message.customer_id, message.message_id
+        RETURNING message.customer_id, message.campaign_id, message.occasion
     )
     UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
     FROM failed
     WHERE mail_slot.organization_id = :organization_id AND mail_slot.customer_id = failed.customer_id
-        AND mail_slot.message_id = failed.message_id AND mail_slot.previous_on IS NOT NULL
+        AND mail_slot.campaign_id = failed.campaign_id AND mail_slot.occasion = failed.occasion
+        AND mail_slot.previous_on IS NOT NULL
 """)
 
 # Puts messages back as if they had never been claimed, slots included: the gates look at them again. They are due since
@@ -74,12 +88,13 @@ RELEASE: Final = text("""
         WHERE message.organization_id = :organization_id AND message_id = ANY(CAST(:messages AS uuid[]))
             AND campaign.organization_id = message.organization_id AND campaign.campaign_id = message.campaign_id
             AND (message.state IN ('planned', 'waiting', 'claimed') OR message.reason = 'cancelled')
-        RETURNING customer_id, message_id
+        RETURNING message.customer_id, message.campaign_id, message.occasion
     )
     UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
     FROM released
     WHERE mail_slot.organization_id = :organization_id AND mail_slot.customer_id = released.customer_id
-        AND mail_slot.message_id = released.message_id AND mail_slot.previous_on IS NOT NULL
+        AND mail_slot.campaign_id = released.campaign_id AND mail_slot.occasion = released.occasion
+        AND mail_slot.previous_on IS NOT NULL
 """)
 
 
@@ -92,12 +107,13 @@ AGAIN: Final = text("""
         FROM unnest(CAST(:messages AS uuid[]), CAST(:details AS text[])) AS put_off (message_id, detail)
         WHERE message.organization_id = :organization_id AND message.message_id = put_off.message_id
             AND message.state IN ('planned', 'waiting', 'claimed')
-        RETURNING message.customer_id, message.message_id
+        RETURNING message.customer_id, message.campaign_id, message.occasion
     )
     UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
     FROM put_off
     WHERE mail_slot.organization_id = :organization_id AND mail_slot.customer_id = put_off.customer_id
-        AND mail_slot.message_id = put_off.message_id AND mail_slot.previous_on IS NOT NULL
+        AND mail_slot.campaign_id = put_off.campaign_id AND mail_slot.occasion = put_off.occasion
+        AND mail_slot.previous_on IS NOT NULL
 """)
 TRY_AGAIN: Final = "try_again"
 # What a webhook says of a mail that the provider took and then could not send.
@@ -168,7 +184,7 @@ def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
             _sent(
                 connection,
                 organization_id,
-                [Gone(str(row.batch_id), letters.only(row.done), [None] * len(row.done))],
+                [Gone(str(row.batch_id), letters.only(row.done))],
                 now,
             )
         ids = letters.only([n for n in range(len(letters)) if n not in set(row.done)]).message_ids
@@ -182,6 +198,8 @@ def give_up(connection: Connection, organization_id: str, now: datetime) -> int:
 def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], at: datetime) -> None:
     organization_id = accepted[0][0].organization_id
     taken: list[Gone] = []
+    planned: defaultdict[str, list[Gone]] = defaultdict(list)
+    batches: list[str] = []
     told: list[bytes] = []
     refused: dict[str, str] = {}
     again: dict[str, str] = {}
@@ -193,9 +211,15 @@ def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], 
         released += [ids[n] for n, why in outcome.again.items() if why is None]
         stayed = outcome.refused.keys() | outcome.again.keys()
         went = [n for n in range(len(ids)) if n not in stayed]
-        taken.append(Gone(str(batch.batch_id), batch.letters.only(went), [outcome.ids.get(n) for n in went]))
-        told.append(msgspec.json.encode([None if n in stayed else outcome.ids.get(n, "") for n in range(len(ids))]))
-    _sent(connection, organization_id, taken, at)
+        gone = Gone(str(batch.batch_id), batch.letters if not stayed else batch.letters.only(went))
+        told.append(msgspec.json.encode({ids[n]: outcome.ids.get(n) for n in went}))
+        batches.append(gone.batch_id)
+        (planned[batch.campaign_id] if batch.as_planned and not stayed else taken).append(gone)
+    for campaign_id, those in planned.items():
+        if not _sent_as_planned(connection, organization_id, campaign_id, those, at):
+            taken += those
+    if taken:
+        _sent(connection, organization_id, taken, at)
     if refused:
         _fail(connection, organization_id, refused, at=at)
     if again:
@@ -203,7 +227,7 @@ def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], 
         connection.execute(AGAIN, {"organization_id": organization_id, "at": at, **put_off})
     if released:
         connection.execute(RELEASE, {"organization_id": organization_id, "at": at, "messages": released})
-    given = {"batches": plain_array([gone.batch_id for gone in taken]), "ids": b"".join(told)}
+    given = {"batches": plain_array(batches), "ids": b"".join(told)}
     untils = [*accumulate(map(len, told))]
     given |= {"afters": plain_array(map(str, [0, *untils[:-1]])), "untils": plain_array(map(str, untils))}
     connection.execute(ACCEPTED, {"organization_id": organization_id, "at": at, **given})
@@ -212,23 +236,38 @@ def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], 
 
 
 class Gone(NamedTuple):
-    """What went of a batch, with the provider's ids where it told them."""
+    """What went of a batch."""
 
     batch_id: str
     letters: Letters
-    provider_ids: Sequence[str | None]
 
 
 def _sent(connection: Connection, organization_id: str, taken: Sequence[Gone], at: datetime) -> None:
     """Letters that went."""
     given = {
         "messages": plain_array([each for gone in taken for each in gone.letters.message_ids]),
-        "ids": array([each for gone in taken for each in gone.provider_ids]),
         "emails": array([each for gone in taken for each in gone.letters.emails]),
         "batches": plain_array([gone.batch_id for gone in taken]),
-        "of_batches": plain_array([str(n) for n, gone in enumerate(taken, 1) for _ in gone.provider_ids]),
+        "of_batches": plain_array([str(n) for n, gone in enumerate(taken, 1) for _ in gone.letters.emails]),
     }
     connection.execute(ACCEPT, {"organization_id": organization_id, "at": at, "failed": FAILED, **given})
+
+
+def _sent_as_planned(
+    connection: Connection, organization_id: str, campaign_id: str, taken: Sequence[Gone], at: datetime
+) -> bool:
+    """Letters of a campaign that went as they were planned. Whether all of them still stood so."""
+    ordered = sorted(taken, key=lambda gone: gone.letters.customer_ids[0])
+    customers = [each for gone in ordered for each in gone.letters.customer_ids]
+    given = {
+        "organization_id": organization_id,
+        "campaign_id": campaign_id,
+        "occasion": SEND,
+        "customers": array(customers),
+        "firsts": array([gone.letters.customer_ids[0] for gone in ordered]),
+        "batches": plain_array([gone.batch_id for gone in ordered]),
+    }
+    return connection.execute(ACCEPT_PLANNED, {**given, "at": at}).rowcount == len(customers)
 
 
 def _put_off(

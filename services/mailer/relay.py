@@ -51,9 +51,8 @@ class Relay:
             if not batches:
                 return now + LONGEST_SLEEP
             self._publish([event for batch in batches for event in events_of(batch)])
-            # Names and addresses are needed no more.
-            those = [batch.batch_id for batch in batches]
-            change(connection, organization_id, those, state="published", letters=None, ids=None)
+            # Names and addresses are needed no more; the provider's ids say which mail was which.
+            change(connection, organization_id, [batch.batch_id for batch in batches], state="published", letters=None)
         return now
 
     def close(self) -> None:
@@ -102,7 +101,7 @@ class _Addressees(msgspec.Struct, frozen=True, gc=False):
 
 
 _read = msgspec.json.Decoder(_Addressees).decode
-_read_ids = msgspec.json.Decoder(list[str | None]).decode
+_read_ids = msgspec.json.Decoder(dict[str, str | None]).decode
 
 
 def events_of(batch: Row[Any]) -> Iterator[tuple[bytes, bytes]]:
@@ -114,12 +113,12 @@ def events_of(batch: Row[Any]) -> Iterator[tuple[bytes, bytes]]:
     template = _template(batch.organization_id, batch.campaign_id, batch.accepted_at)
     prefix = f"{batch.organization_id}/".encode()
     letters, ids = _read(batch.letters), _read_ids(batch.ids)
-    messages, customers = as_utf8(letters.message_ids), as_utf8(letters.customer_ids)
-    emails = [b'"%b"' % text if text else b"null" for text in in_json([email_id or "" for email_id in ids])]
-    columns = (ids, customers, messages, in_json(letters.customer_ids), emails)
-    for email_id, customer, message, customer_json, email in zip(*columns, strict=True):
-        if email_id is not None:  # else it was refused
-            yield prefix + customer, template % (message, message, customer_json, email)
+    customer_of = dict(zip(letters.message_ids, letters.customer_ids, strict=True))
+    customer_ids = [customer_of[message_id] for message_id in ids]  # the others were refused
+    emails = [b'"%b"' % text if text else b"null" for text in in_json([email_id or "" for email_id in ids.values()])]
+    columns = (as_utf8(customer_ids), as_utf8([*ids]), in_json(customer_ids), emails)
+    for customer, message, customer_json, email in zip(*columns, strict=True):
+        yield prefix + customer, template % (message, message, customer_json, email)
 
 
 def _template(organization_id: str, campaign_id: str, at: datetime) -> bytes:

@@ -78,11 +78,11 @@ MOVE_MAIL_DAYS = """
 WITH gone AS (
     DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = ANY(%(ids)s) RETURNING *
 )
-INSERT INTO mail_slot AS s (organization_id, customer_id, last_on, message_id)
-SELECT DISTINCT ON (organization_id) organization_id, %(root)s, last_on, message_id FROM gone
+INSERT INTO mail_slot AS s (organization_id, customer_id, last_on, campaign_id, occasion)
+SELECT DISTINCT ON (organization_id) organization_id, %(root)s, last_on, campaign_id, occasion FROM gone
 ORDER BY organization_id, last_on DESC
 ON CONFLICT (organization_id, customer_id) DO UPDATE
-SET last_on = excluded.last_on, previous_on = NULL, message_id = excluded.message_id
+SET last_on = excluded.last_on, previous_on = NULL, campaign_id = excluded.campaign_id, occasion = excluded.occasion
 WHERE s.last_on < excluded.last_on
 """
 LAST_ERASED = "SELECT max(erased_at) FROM erasure WHERE organization_id = %s AND customer_digest = ANY(%s)"

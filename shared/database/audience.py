@@ -19,13 +19,15 @@ from shared.domain.gates import closed_gate_column
 
 def decided_audience(
     connection: Connection, sender: Organization, wanted: Campaign, now: datetime
-) -> Select[tuple[str, str | None]]:
-    """(customer_id, reason) of everyone in the audience; the reason is that of the first closed gate, null for none."""
+) -> Select[tuple[str, str | None, str | None]]:
+    """(customer_id, email, reason) of everyone in the audience; the reason is that of the first closed gate, null for
+    none.
+    """
     used_up = campaign_coupons.used_up(connection, wanted, now)
     facts = gate_facts(wanted.campaign_id, wanted.holdout_percent, sender.time_zone, now, coupon_used_up=used_up)
     reason = closed_gate_column(facts)
     return (
-        select(customer.c.customer_id, reason.label("reason"))
+        select(customer.c.customer_id, customer.c.email, reason.label("reason"))
         .select_from(with_slots(customer))
         .where(customer.c.organization_id == sender.organization_id, *audience_of(connection, wanted))
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from sqlalchemy import ClauseElement, Engine, create_engine
+from sqlalchemy import ClauseElement, Connection, Engine, Executable, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.engine import make_url
@@ -50,6 +51,14 @@ def driver_url(url: str) -> str:
 def plain_url(url: str) -> str:
     """The URL as libpq wants it."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def rows(
+    connection: Connection, statement: Executable, given: Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """What a statement brings, as the driver's own rows: SQLAlchemy's take twice as long to make and to read."""
+    cursor = connection.execute(statement, given).cursor
+    return list(cursor.fetchall()) if cursor is not None else []
 
 
 def sql(statement: ClauseElement) -> str:

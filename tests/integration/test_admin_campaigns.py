@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import update
@@ -283,9 +282,7 @@ def test_a_dry_run_counts_each_customer_by_the_first_closed_gate(api: Api) -> No
         )
     ):
         api.add_customer(f"c-{number}", **members | {"email": f"c-{number}@x.example"} | given)
-    api.insert(
-        mail_slot, organization_id="demo", customer_id="c-2", last_on=datetime.now(UTC).date(), message_id=UUID(int=1)
-    )
+    api.insert(mail_slot, organization_id="demo", customer_id="c-2", last_on=datetime.now(UTC).date())
     api.insert(suppression, organization_id="demo", email="c-1@x.example", reason="unsubscribe")
     api("POST", "/campaigns", DRAFT | {"audience": {"include_segments": ["chosen"]}})
     assert api.get("/campaigns/spring-sale/audience") == {

@@ -217,13 +217,13 @@ def test_nothing_names_the_erased_once_their_last_moves_are_published(batches: B
 
 def test_a_mails_day_follows_a_merge(batches: Batches) -> None:
     count(batches, *(sale(n, f"c-{n}", 100) for n in range(3)))
-    slot = "INSERT INTO mail_slot (organization_id, customer_id, last_on, message_id) VALUES ('demo', %s, %s, %s)"
+    slot = "INSERT INTO mail_slot VALUES ('demo', %s, %s, NULL, %s, 'send')"
     for name, day in (("c-0", "2026-11-20"), ("c-1", "2026-11-18"), ("c-2", "2026-11-19")):
-        batches.connection.execute(slot, [name, day, "00000000-0000-4000-8000-00000000000" + name[-1]])
+        batches.connection.execute(slot, [name, day, f"of {name}"])
     for name in ("c-0", "c-2"):
         count(batches, event("customer.merged", f"m{name}", NOW, customer_id=name, into_customer_id="c-1"))
-    kept = batches.connection.execute("SELECT customer_id, last_on::text FROM mail_slot").fetchall()
-    assert kept == [("c-1", "2026-11-20")]
+    kept = batches.connection.execute("SELECT customer_id, last_on::text, campaign_id FROM mail_slot").fetchall()
+    assert kept == [("c-1", "2026-11-20", "of c-0")]
 
 
 def test_organizations_do_not_mix(batches: Batches) -> None:

@@ -399,7 +399,10 @@ def test_the_command_hands_a_bounce_in_and_tells_the_mail_server_when_to_come_ag
 def test_a_mail_that_resend_could_not_send_fails_with_the_reason_and_gives_the_day_back(ingest: Service) -> None:
     with ingest.engine.begin() as connection:
         slot = {"customer_id": "c-1", "last_on": NOW.date(), "previous_on": NOW.date() - timedelta(days=9)}
-        connection.execute(insert(mail_slot).values(organization_id="demo", message_id=uuid.UUID(MESSAGE), **slot))
+        mail = select(message.c.campaign_id, message.c.occasion)
+        connection.execute(
+            insert(mail_slot).values(organization_id="demo", **slot, **connection.execute(mail).one()._mapping)
+        )
     for _ in range(2):
         answer = webhook(ingest, "failed", failed={"reason": "reached_daily_quota"})
         assert answer.json() == {"status": "recorded"}

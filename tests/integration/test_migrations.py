@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, insert, select
@@ -14,7 +15,7 @@ from services.mailer.batches import Letters, letters_of
 from services.segmenter.identity import digest
 from shared.database.engine import engine
 from shared.database.migrate import is_current, upgrade
-from shared.database.tables import customer_merge, erasure, ledger, mail_batch, metadata
+from shared.database.tables import campaign, customer_merge, erasure, ledger, mail_batch, mail_slot, message, metadata
 
 
 def test_migrations_give_the_tables(empty_database: str) -> None:
@@ -101,6 +102,42 @@ def test_the_merges_of_the_erased_go_unless_something_since_goes_by_them(empty_d
     left = {name: {row.customer_id for row in rows if row.organization_id == name} for name in ("demo", "elsewhere")}
     assert left["demo"] == {"again", "buys", "below", "late", "middle", "kept"}
     assert left["elsewhere"] == {customer_id for customer_id, *_ in merges}
+
+
+def test_what_was_told_and_taken_keeps_its_mail(empty_database: str) -> None:
+    upgrade(empty_database, "0018")
+    store, mails = engine(empty_database), [uuid4() for _ in range(3)]
+    letters = Letters([*map(str, mails)], ["c-1", "c-2", "c-3"], [], {}, [])
+    one = {"organization_id": "demo", "campaign_id": "c"}
+    with store.begin() as connection:
+        connection.execute(insert(campaign).values(**one, name="C", type="promotional", subject="", body=""))
+        mail = {"customer_id": "c-1", "occasion": "send", "message_id": mails[0], "state": "sent"}
+        connection.execute(insert(message).values(one | mail))
+        slot = (
+            "INSERT INTO mail_slot (organization_id, customer_id, last_on, message_id) VALUES ('demo', %s, now(), %s)"
+        )
+        for customer_id, message_id in {"c-1": mails[0], "c-2": uuid4()}.items():
+            connection.exec_driver_sql(slot, (customer_id, message_id))
+        connection.execute(
+            insert(mail_batch).values(
+                **one,
+                batch_id=uuid4(),
+                content_id="x",
+                state="accepted",
+                owner="o",
+                lease_until=func.now(),
+                claimed_at=func.now(),
+                letters=msgspec.json.encode(letters),
+                ids=msgspec.json.encode(["re_1", None, ""]),
+            )
+        )
+    upgrade(empty_database)
+    with store.begin() as connection:
+        told = json.loads(connection.execute(select(mail_batch.c.ids)).scalar_one())
+        slots = {row.customer_id: (row.campaign_id, row.occasion) for row in connection.execute(select(mail_slot))}
+    store.dispose()
+    assert told == {str(mails[0]): "re_1", str(mails[2]): None}
+    assert slots == {"c-1": ("c", "send"), "c-2": (None, None)}
 
 
 def test_every_table_leads_with_organization_id() -> None:

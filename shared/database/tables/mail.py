@@ -86,7 +86,7 @@ mail_batch = Table(
     Column(
         "letters", LargeBinary, comment="JSON of who gets what, until mail.sent is out: a second call sends the same"
     ),
-    Column("ids", LargeBinary, comment="JSON of the provider's ids by position, until mail.sent is out; null: refused"),
+    Column("ids", LargeBinary, comment="JSON of the provider's id of each message that went; null where it told none"),
     Index(
         "mail_batch_open_idx",
         "organization_id",
@@ -120,8 +120,10 @@ mail_slot = Table(
     Column("customer_id", Id, primary_key=True),
     required("last_on", Date, comment="the customer's local day on which they last had a marketing mail"),
     Column("previous_on", Date, comment="the one before, given back when that mail fails"),
-    required("message_id", Uuid, comment="which mail took the day"),
-    comment="One row a customer: whoever moves it forward may send, so no two mailers fill the same period.",
+    Column("campaign_id", Id, comment="with the occasion: which mail took the day"),
+    Column("occasion", Id),
+    comment="One row a customer: whoever moves it forward may send, so no two mailers fill the same period. "
+    "Pages are filled to 50 %: that is written without touching the index.",
 )
 
 mail_rate = Table(
@@ -153,9 +155,9 @@ message = Table(
     ),
     required("attempts", SmallInteger, server_default="0", comment="calls after which it had to be tried again"),
     Column("variant", SmallInteger, comment="which subject of an A/B test; null for the rest"),
-    Column("batch_id", Uuid),
-    Column("email", Text, comment="where it went"),
-    Column("provider_id", Text),
+    Column("batch_id", Uuid, comment="what it went with: mail_batch.ids has the provider's id"),
+    Column("email", Text, comment="where it went; of what is not sent yet, where it was to go when it was planned"),
+    Column("provider_id", Text, comment="as the provider's news of it said"),
     Column("sent_at", Instant),
     Column("delivered_at", Instant),
     Column("opened_at", Instant),
