@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from shared.database.tables import customer, segment
 
 BITS = 8
+
+
+class Label(NamedTuple):
+    """How a segment is shown beside a customer."""
+
+    name: str
+    color: str
 
 
 def inside(slot: int) -> ColumnElement[bool]:
@@ -36,3 +44,12 @@ def slots(connection: Connection, organization_id: str) -> dict[int, str]:
         segment.c.organization_id == organization_id, segment.c.state != "deleting"
     )
     return {row.slot: row.segment_id for row in connection.execute(wanted)}
+
+
+def labels(connection: Connection, organization_id: str) -> dict[str, Label]:
+    """Segment id to name and color, of the same ones, by name."""
+    wanted = select(segment.c.segment_id, segment.c.name, segment.c.color).where(
+        segment.c.organization_id == organization_id, segment.c.state != "deleting"
+    )
+    rows = connection.execute(wanted.order_by(segment.c.name))
+    return {row.segment_id: Label(row.name, row.color) for row in rows}
