@@ -57,6 +57,11 @@ def read(connection: Connection, organization_id: str, campaign_id: str) -> Camp
     return _shown(connection, organization_id, [_row(connection, organization_id, campaign_id)])[0]
 
 
+def insist(connection: Connection, organization_id: str, campaign_id: str) -> None:
+    """Raises NotFoundError where there is no such campaign."""
+    _row(connection, organization_id, campaign_id)
+
+
 def create(connection: Connection, key: Key, wanted: Content, now: datetime) -> str:
     """The id of the new draft. Raises InvalidError."""
     _check(connection, key.organization_id, wanted, now)

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Response
 
-from services.admin import campaign_audience, campaign_previews, campaigns, decisions, idempotency
+from services.admin import campaign_audience, campaign_previews, campaign_results, campaigns, decisions, idempotency
 from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
 from services.admin.campaign_audience import Audience
 from services.admin.campaign_life import Step
 from services.admin.campaign_models import Campaign, Content, SendAt
 from services.admin.campaign_previews import Preview, TestMails, TestRequest
+from services.admin.campaign_results import Results
 from services.admin.decisions import Decision
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.versions import etag
@@ -137,6 +138,13 @@ def preview(
     """The mail as that customer would get it; without one, as somebody of whom nothing is known."""
     with parts.engine.connect() as connection:
         return campaign_previews.preview(connection, key.organization_id, campaign_id, customer_id, now)
+
+
+@router.get(f"{ONE}/results")
+def results(campaign_id: CampaignId, key: Viewer, parts: Parts) -> Results:
+    """What it brought: sales that follow from it, and its lift against the holdout."""
+    with parts.engine.connect() as connection:
+        return campaign_results.of(connection, key.organization_id, campaign_id)
 
 
 @router.post(f"{ONE}/test", status_code=202)
