@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from services.installation import Installation
@@ -36,29 +35,32 @@ def read(installation: Installation) -> dict[str, Any]:
 
 
 def show(status: dict[str, Any], console: Console) -> None:
-    """The same for people."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for _ in ("name", "readiness", "address", "process"):
-        table.add_column(overflow="fold")
-    names = dict.fromkeys([*status["endpoints"], *status["metrics"], *status["processes"]])
+    """The same for people: a line a part, none of them broken, so that addresses can be copied."""
+    troubles, running = status["not_ready"], status["processes"]
+    names = dict.fromkeys([*status["endpoints"], *status["metrics"], *running])
+    width = max(map(len, [*names, *(f"{role} key" for role in status["keys"])]))
+
+    def tell(name: str, *parts: Text | str) -> None:
+        console.print(Text("  ").join([Text(f"{name:<{width}}"), *map(_text, parts)]), soft_wrap=True)
+
     for name in names:
-        why = status["not_ready"].get(name)
-        table.add_row(
-            name,
-            Text(why, style="red") if why else Text("ready", style="green") if status["processes"] else "",
-            status["endpoints"].get(name, status["metrics"].get(name, "")),
-            str(status["processes"].get(name, "")),
-        )
-    console.print(table)
-    if "supervisor" in status["not_ready"]:
-        console.print(Text(status["not_ready"]["supervisor"].capitalize(), style="red"))
-    if status["console"]:
-        told = status["console"]
-        console.print(
-            f"console  {told['url']} as {told['email']}, password {told['password']}", highlight=False, soft_wrap=True
-        )
+        state = Text("not ready", "red") if name in troubles else Text("ready    ", "green")
+        address = status["endpoints"].get(name, status["metrics"].get(name, ""))
+        tell(name, state if running or name in troubles else "stopped  ", f"{running.get(name, ''):>7}", address)
+        if name in troubles:
+            tell("", Text(troubles[name], "red"))
+    if "supervisor" in troubles:
+        console.print(Text(troubles["supervisor"].capitalize(), "red"), soft_wrap=True)
+    console.print()
+    if told := status["console"]:
+        tell("console", told["url"])
+        tell("", f"{told['email']}, password {told['password']}")
     for role, key in status["keys"].items():
-        console.print(f"{role} key  {key}", highlight=False)
+        tell(f"{role} key", key)
+
+
+def _text(part: Text | str) -> Text:
+    return part if isinstance(part, Text) else Text(part)
 
 
 def _troubles(installation: Installation) -> dict[str, str]:

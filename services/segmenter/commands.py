@@ -99,7 +99,8 @@ def list_letters(
     total = sum(number.values())
     if total > SHOWN:
         typer.echo(f"... and {total - SHOWN:,} more: --json shows all")
-    typer.echo(counted(total, "dead letter") + "".join(f", {count:,} {name}" for name, count in number.items()))
+    by_reason = ", ".join(f"{count:,} {name}" for name, count in number.items())
+    typer.echo(counted(total, "dead letter") + (f": {by_reason}" if by_reason else ""))
 
 
 @letters.command()
@@ -123,7 +124,8 @@ def show(
         typer.echo(json.dumps(known))
         return
     for name in ("reason", "message", "recorded_at", "replayed_at", "key"):
-        typer.echo(f"{name:12} {known[name]}")
+        if known[name] is not None:
+            typer.echo(f"{name:12} {known[name]}")
     typer.echo(known["value"])
 
 
