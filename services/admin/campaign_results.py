@@ -26,8 +26,8 @@ PAID: Final = """
         HAVING NOT coalesce(bool_or(other.type = 'sale.voided'), false)
     ) AS adjusted
 """
-# By whether they were held out: how many, how many of them bought, and what they spent in the days after their first mail
-# was planned. That instant, and not when it went, because who was held out has only that one.
+# By whether they were held out: how many, how many of them bought, and what they spent in the days after their first
+# mail was planned. That instant, and not when it went, because who was held out has only that one.
 GROUPS: Final = text(f"""
     WITH people AS (
         SELECT customer_id, bool_or(reason = :holdout AND sent_at IS NULL) AS held_out, min(planned_at) AS since
@@ -100,13 +100,11 @@ class Results(BaseModel):
     mailed: Group
     held_out: Group
     lift: float | None = Field(
-        description="How much more each of the mailed spent, of what each of the held out spent; null where too few are "
-        "in either group to tell."
+        description="How much more each of the mailed spent, of what each of the held out spent; null where too few "
+        "are in either group to tell."
     )
-    more_at_least: int | None = Field(
-        description="The same in minor units a customer, with 95 % certainty between this"
-    )
-    more_at_most: int | None = Field(description="and this.")
+    more_at_least: int | None = Field(description="The same in minor units a customer: with 95 % certainty this,")
+    more_at_most: int | None = Field(description="to this.")
     counts_until: Instant | None = Field(description="When the days of the last mail so far are over.")
     sentence: str
 

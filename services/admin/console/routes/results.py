@@ -1,4 +1,4 @@
-"""What a campaign brought: a part of its page that comes by itself, because it takes a look at each recipient's sales."""
+"""What a campaign brought: a part of its page that comes by itself, because it looks at each recipient's sales."""
 
 from __future__ import annotations
 
