@@ -16,7 +16,7 @@ from services.admin.paging import Page, cut, read_cursor
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
 from shared.database.predicate import hold_sets, predicate
-from shared.database.tables import customer, segment, static_member
+from shared.database.tables import audit_log, customer, segment, static_member
 from shared.domain.criteria import Criteria, parse, references
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
 from shared.domain.money import format_money
@@ -28,6 +28,7 @@ Name = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
 Description = Annotated[str, Field(max_length=2_000, pattern=PRINTABLE_LINES)]
 Color = Annotated[str, Field(pattern=COLOR, description="Such as #4f7cac.")]
 Tree = Annotated[dict[str, Any], Field(description='A tree of all, any, not over conditions; `{"field": …, "op": …}`.')]
+DELETED = "segment.deleted"
 SAMPLE = 10
 NAMED = 20
 
@@ -130,7 +131,7 @@ def create(connection: Connection, key: Key, wanted: NewSegment, now: datetime) 
     everything = select(segment.c.segment_id, segment.c.slot).where(segment.c.organization_id == key.organization_id)
     rows = connection.execute(everything).all()
     taken = {row.slot for row in rows}
-    segment_id = free_slug(wanted.name, "segment", {row.segment_id for row in rows})
+    segment_id = free_slug(wanted.name, "segment", {row.segment_id for row in rows} | _gone(connection, key))
     connection.execute(
         insert(segment).values(
             organization_id=key.organization_id,
@@ -197,7 +198,7 @@ def remove(connection: Connection, key: Key, segment_id: str, now: datetime) -> 
             static_member.c.organization_id == key.organization_id, static_member.c.segment_id == segment_id
         )
     )
-    _tell(connection, key, "segment.deleted", segment_id)
+    _tell(connection, key, DELETED, segment_id)
 
 
 def preview(connection: Connection, organization_id: str, tree: dict[str, Any], now: datetime) -> Preview:
@@ -248,6 +249,14 @@ def _row(connection: Connection, organization_id: str, segment_id: str) -> RowMa
     if row is None:
         raise NotFoundError(f"There is no segment {segment_id!r}.")
     return row
+
+
+def _gone(connection: Connection, key: Key) -> set[str]:
+    """Ids of deleted ones. They stay taken: their events, and timelines, must not be taken for another segment's."""
+    wanted = select(audit_log.c.subject).where(
+        audit_log.c.organization_id == key.organization_id, audit_log.c.action == DELETED
+    )
+    return {subject.removeprefix("segment:") for subject in connection.execute(wanted).scalars()}
 
 
 def _check_name(connection: Connection, organization_id: str, name: str) -> None:

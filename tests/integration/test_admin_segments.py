@@ -76,7 +76,7 @@ def test_a_deleted_segment_is_hidden_and_keeps_its_slot_until_it_is_cleared(api:
     assert api("DELETE", "/segments/often").status_code == 404
     assert api.get("/customers/c-1")["segments"] == []
     assert "often" not in [item["id"] for item in api.get("/segments")["items"]]
-    # Its name is free, its slot and id not yet.
+    # Its name is free, its slot not yet.
     assert api("POST", "/segments", {"name": "Often", "criteria": OFTEN}).json()["id"] == "often-2"
     assert stored(api, "often").name == "Often", "the last events that tell of it carry it"
     assert (stored(api, "often").state, stored(api, "often").slot, stored(api, "often-2").slot) == ("deleting", 4, 5)
@@ -85,6 +85,14 @@ def test_a_deleted_segment_is_hidden_and_keeps_its_slot_until_it_is_cleared(api:
         connection.execute(text("DELETE FROM segment WHERE segment_id = 'often'"))
     api("POST", "/segments", {"name": "Another", "criteria": OFTEN})
     assert stored(api, "another").slot == 4
+
+
+def test_a_deleted_segments_id_is_never_given_again(api: Api) -> None:
+    for expected in ("often", "often-2", "often-3"):
+        assert api("POST", "/segments", {"name": "Often", "criteria": OFTEN}).json()["id"] == expected
+        assert api("DELETE", f"/segments/{expected}").status_code == 204
+        with api.engine.begin() as connection:  # as the segmenter does when all is cleared
+            connection.execute(text("DELETE FROM segment WHERE state = 'deleting'"))
 
 
 def test_two_segments_made_at_once_do_not_share_a_slot(api: Api) -> None:
