@@ -14,7 +14,7 @@ from services.admin import audit, customers
 from services.admin.customer_events import CONSOLE, Change, CustomerEvents, are_counted, wait_until_counted
 from services.admin.customers import Customer
 from services.admin.versions import check_tag
-from shared.domain.event_models import CustomerUpsertedData
+from shared.domain.event_data import CustomerUpsertedData
 from shared.errors import ConflictError, InvalidError
 from shared.keys import Key
 

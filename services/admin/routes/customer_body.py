@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from shared.domain.event_data import Part
 from shared.domain.event_fields import (
     CalendarDay,
     ContactTime,
@@ -21,7 +22,6 @@ from shared.domain.event_fields import (
     Tags,
     TimeZone,
 )
-from shared.domain.event_models import Part
 
 
 class CustomerChange(Part):
