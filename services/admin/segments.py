@@ -3,92 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, literal, or_, select, update
 
 from services.admin import audit, customers, memberships, organizations, segment_uses
 from services.admin.announcements import announce
-from services.admin.customers import Customer
-from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
+from services.admin.segment_models import NewSegment, Preview, Segment, SegmentChange
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
 from shared.database.predicate import hold_sets, predicate
 from shared.database.tables import audit_log, customer, segment, static_member
 from shared.domain.criteria import Criteria, parse, references
-from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES
 from shared.domain.money import format_money
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key
-from shared.refusals import COLOR
 
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
-Description = Annotated[str, Field(max_length=2_000, pattern=PRINTABLE_LINES)]
-Color = Annotated[str, Field(pattern=COLOR, description="Such as #4f7cac.")]
-Tree = Annotated[dict[str, Any], Field(description='A tree of all, any, not over conditions; `{"field": …, "op": …}`.')]
 DELETED = "segment.deleted"
 SAMPLE = 10
 NAMED = 20
-
-
-class NewSegment(BaseModel):
-    """A segment to be made: dynamic with criteria, or static without."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Name
-    description: Description = ""
-    color: Color = "#4f7cac"
-    kind: Literal["dynamic", "static"] = "dynamic"
-    criteria: Tree | None = None
-    members_of: str | None = Field(None, description="Static only: starts as a copy of who is in this segment now.")
-    members_by: Tree | None = Field(None, description="Static only: starts with who meets these criteria now.")
-
-
-class SegmentChange(BaseModel):
-    """What may change; what is absent stays. New criteria fill the segment again."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Name | None = None
-    description: Description | None = None
-    color: Color | None = None
-    criteria: Tree | None = None
-
-
-class Segment(BaseModel):
-    """A segment."""
-
-    id: str
-    name: str
-    description: str
-    color: str
-    kind: Literal["dynamic", "static"]
-    criteria: dict[str, Any] | None
-    summary: str | None = Field(description="The criteria in English.")
-    state: Literal["filling", "live"]
-    progress: float = Field(description="Of the filling, 0 to 1.")
-    member_count: int
-    version: int = Field(exclude=True)
-    created_at: Instant
-    updated_at: Instant
-
-
-class PreviewOf(BaseModel):
-    """Criteria to try."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    criteria: Tree
-
-
-class Preview(BaseModel):
-    """Who is meant now."""
-
-    count: int = Field(description="Exact.")
-    sample: list[Customer]
 
 
 def page(connection: Connection, organization_id: str, limit: int, cursor: str | None) -> Page[Segment]:

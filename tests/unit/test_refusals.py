@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from services.admin.app import create_app as admin
 from services.admin.coupon_models import Time
-from services.admin.segments import Color
+from services.admin.segment_models import Color
 from services.ingest.app import create_app as ingest
 from shared.domain.event_fields import Email, TimeZone
 from shared.refusals import said

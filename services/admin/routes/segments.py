@@ -25,7 +25,7 @@ from services.admin.routes.answers import ACCEPTED, CSV, csv_answer
 from services.admin.segment_history import History
 from services.admin.segment_lists import Listed
 from services.admin.segment_members import Members
-from services.admin.segments import NewSegment, Preview, PreviewOf, Segment, SegmentChange
+from services.admin.segment_models import NewSegment, Preview, PreviewOf, Segment, SegmentChange
 from services.admin.versions import etag
 from shared.problems import described
 
