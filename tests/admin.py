@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import uvicorn
-import uvloop
 from fastapi import FastAPI
 from sqlalchemy import Engine, insert
 
@@ -22,7 +18,7 @@ from shared.database.tables import campaign, customer, message, segment
 from shared.kafka import create_topics
 from shared.keys import Role, create_key
 from shared.settings import AdminSettings
-from tests.stack import TRUSTS_NOBODY, eventually
+from tests.serving import serving
 
 ROLES: tuple[Role, ...] = ("terminal", "viewer", "marketer", "owner")
 
@@ -76,25 +72,15 @@ def running(settings: AdminSettings) -> Iterator[Api]:
     create_topics(settings)
     store = engine(settings.database)
     app = create_app(settings)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(
-            target=uvloop.run, args=(server.serve(sockets=[listener]),)
-        )  # as in a process of its own
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            with httpx.Client(base_url=url, timeout=30, verify=TRUSTS_NOBODY) as client:
-                api = Api(settings, app, client, store)
+    try:
+        with serving(app) as client:
+            api = Api(settings, app, client, store)
+            for organization in ("demo", "other"):
+                organizations.create(settings.database, organization, organization.title(), "INR", "Asia/Kolkata")
+            with store.begin() as connection:
                 for organization in ("demo", "other"):
-                    organizations.create(settings.database, organization, organization.title(), "INR", "Asia/Kolkata")
-                with store.begin() as connection:
-                    for organization in ("demo", "other"):
-                        for role in ROLES:
-                            api.keys[organization, role] = create_key(connection, organization, role)[1]
-                eventually(lambda: server.started)
-                yield api
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            store.dispose()
+                    for role in ROLES:
+                        api.keys[organization, role] = create_key(connection, organization, role)[1]
+            yield api
+    finally:
+        store.dispose()

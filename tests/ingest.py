@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,8 +10,6 @@ from typing import Any
 
 import httpx
 import msgspec
-import uvicorn
-import uvloop
 from fastapi import FastAPI
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
@@ -26,7 +22,8 @@ from shared.database.tables import mail_news, organization
 from shared.kafka import Topic
 from shared.keys import Role, create_key
 from shared.settings import IngestSettings
-from tests.stack import TRUSTS_NOBODY, eventually
+from tests.serving import serving
+from tests.stack import eventually
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
 
@@ -133,20 +130,10 @@ def running(settings: IngestSettings, *, ready: bool = True, clock: Clock = lamb
     with database.begin() as connection:
         token = create_key(connection, "demo", "terminal", "till")[1]
     app = create_app(settings, clock=clock)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(
-            target=uvloop.run, args=(server.serve(sockets=[listener]),)
-        )  # as in a process of its own
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            with httpx.Client(base_url=url, timeout=30, verify=TRUSTS_NOBODY) as client:
-                eventually(lambda: server.started)
-                if ready:
-                    eventually(lambda: client.get("/readyz").status_code == 200)
-                yield Service(settings, client, database, token, app)
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            database.dispose()
+    try:
+        with serving(app) as client:
+            if ready:
+                eventually(lambda: client.get("/readyz").status_code == 200)
+            yield Service(settings, client, database, token, app)
+    finally:
+        database.dispose()
