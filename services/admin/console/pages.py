@@ -23,6 +23,7 @@ from shared import problems
 from shared.database.away import AWAY
 from shared.domain.money import format_money
 from shared.errors import NotFoundError, RegularsError, TransientError
+from shared.wording import counted
 
 HOME: Final = "/console"
 NOTE: Final = "regulars_note"
@@ -75,7 +76,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"money": _money, "local": _local, "words": _words, "number": "{:,}".format}
+_templates.filters |= {"money": _money, "local": _local, "words": _words, "number": "{:,}".format, "counted": counted}
 _templates.globals |= {"version": VERSION}
 
 
