@@ -21,6 +21,7 @@ from shared.logging import logger
 from shared.settings import SegmenterSettings
 
 log = logger(__name__)
+TROUBLE = 0.5  # of the waits between repetitions, in seconds: longer ones are told, for it may not pass by itself
 
 
 class StoppedError(Exception):
@@ -28,7 +29,7 @@ class StoppedError(Exception):
 
 
 class Lane:
-    """Counts batches in its thread; stays with a batch until the database has taken it."""
+    """Counts batches in its thread; stays with a batch until the database has taken it; `trouble`: what keeps it."""
 
     def __init__(self, settings: SegmenterSettings, number: int) -> None:
         self.settings = settings
@@ -36,6 +37,7 @@ class Lane:
         self.stop = threading.Event()
         self.failures = Failures(settings.dead_letter_share, settings.dead_letter_window)
         self.batches: Batches | None = None
+        self.trouble: str | None = None
 
     def handle(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
         """Count a batch. Raises TooManyFailuresError with nothing of it counted."""
@@ -50,11 +52,14 @@ class Lane:
                 break
             except psycopg.Error as error:
                 log.warning("batch.repeated", why=str(error).strip(), events=len(records))
+                if delay > TROUBLE:
+                    self.trouble = f"repeats a batch of {len(records):,} events again and again: {str(error).strip()}"
                 if not isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
                     self.close()
                 if self.stop.wait(delay * (0.5 + random.random())):  # noqa: S311 - spreads retries, no secret
                     raise StoppedError from error
                 delay = min(delay * 2, 5.0)
+        self.trouble = None
         for outcome in outcomes:
             self.failures.note(len(outcome.taken), len(outcome.letters))
             self._measure(outcome)

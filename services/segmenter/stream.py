@@ -89,7 +89,9 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
 
     def not_ready_because(self) -> str | None:
         """None while it consumes."""
-        return self.stopped_because or (None if self.has_joined else "has not joined the consumer group yet")
+        if self.stopped_because or self.has_joined:
+            return self.stopped_because or next((lane.trouble for lane in self.lanes if lane.trouble), None)
+        return "has not joined the consumer group yet"
 
     @Service.task
     async def consume(self) -> None:
