@@ -43,9 +43,18 @@ def page(connection: Connection, organization_id: str, limit: int, cursor: str |
 
 def under_way(connection: Connection, organization_id: str, most: int) -> list[Campaign]:
     """Those that send, are to, or were stopped, the last changed first."""
+    return _latest(connection, organization_id, most, campaign.c.state.in_(UNDER_WAY))
+
+
+def begun(connection: Connection, organization_id: str, most: int) -> list[Campaign]:
+    """All but drafts, the last changed first."""
+    return _latest(connection, organization_id, most, campaign.c.state != "draft")
+
+
+def _latest(connection: Connection, organization_id: str, most: int, which: ColumnElement[bool]) -> list[Campaign]:
     wanted = (
         select(campaign)
-        .where(campaign.c.organization_id == organization_id, campaign.c.state.in_(UNDER_WAY))
+        .where(campaign.c.organization_id == organization_id, which)
         .order_by(campaign.c.updated_at.desc(), campaign.c.campaign_id)
         .limit(most)
     )

@@ -1,6 +1,7 @@
 """The routes, one file a noun: they read the request, open the transaction and choose the status."""
 
 from services.admin.routes import (
+    analytics,
     audit_log,
     campaigns,
     coupons,
@@ -21,6 +22,7 @@ ROUTERS = (
     coupons.router,
     campaigns.router,
     templates.router,
+    analytics.router,
     suppressions.router,
     organization.router,
     keys.router,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 Described = dict[int | str, dict[str, Any]]
@@ -18,3 +19,9 @@ def csv_answer(chunks: Iterator[bytes], name: str) -> StreamingResponse:
     first = next(chunks)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(chain([first], chunks), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def table_answer(text: str, name: str) -> Response:
+    """A small table as a download."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, headers=headers, media_type="text/csv; charset=utf-8")

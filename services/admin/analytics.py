@@ -1,0 +1,154 @@
+"""Tables that say how things go: campaigns by what their mails did, coupons by what they brought, customers by the
+month in which they first came. Each can be had as CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, Date, cast, func, select
+
+from services.admin import campaigns, coupons, organizations
+from services.admin.csv_cells import cell, guarded
+from services.admin.overview import ACTIVE
+from shared.database.tables import customer
+
+MONTHS: Final = 12
+MOST: Final = 100
+NAME: Final = "name"  # free text
+
+
+class CampaignRates(BaseModel):
+    """A campaign's mails. Rates are of the delivered ones, null where there are none."""
+
+    campaign_id: str
+    name: str
+    state: str
+    sent: int
+    delivered: int
+    opened: int = Field(description="By people.")
+    open_rate: float | None = Field(description="Of the delivered, whom a person opened.")
+    clicked: int
+    click_rate: float | None = Field(description="Of the delivered, where a person clicked.")
+    unsubscribed: int
+    unsubscribe_rate: float | None = Field(description="Of the delivered, who left by it.")
+
+
+class CouponUse(BaseModel):
+    """A coupon and what it brought."""
+
+    code: str
+    name: str
+    state: str
+    redemptions: int = Field(description="Not given back.")
+    over_limit: int = Field(description="By offline tills, beyond a limit.")
+    discount_given: int = Field(description="Minor units.")
+    revenue: int = Field(description="What the sales with it were paid, in minor units.")
+
+
+class Cohort(BaseModel):
+    """Customers whose first visit was in a month of the organization's calendar, as they are now."""
+
+    month: date = Field(description="Its first day.")
+    customers: int
+    regulars: int = Field(description="With two visits or more.")
+    repeat_rate: float = Field(description="Regulars by customers.")
+    active: int = Field(description="Last visit within 30 days.")
+    retention: float = Field(description="Active by customers.")
+    spent: int = Field(description="By all of them so far, net of refunds, in minor units.")
+    per_customer: int = Field(description="Lifetime value so far: the average of that.")
+
+
+Rows = Sequence[BaseModel]
+Name = Literal["campaigns", "coupons", "cohorts"]
+
+
+def of_campaigns(connection: Connection, organization_id: str, now: datetime) -> list[CampaignRates]:
+    """The hundred that changed last, drafts aside."""
+    del now
+    found = campaigns.begun(connection, organization_id, MOST)
+    return [
+        CampaignRates(
+            campaign_id=each.id,
+            name=each.name,
+            state=each.state,
+            sent=each.counts.sent,
+            delivered=each.counts.delivered,
+            opened=each.counts.opened,
+            open_rate=_share(each.counts.opened, each.counts.delivered),
+            clicked=each.counts.clicked,
+            click_rate=_share(each.counts.clicked, each.counts.delivered),
+            unsubscribed=each.counts.unsubscribed,
+            unsubscribe_rate=_share(each.counts.unsubscribed, each.counts.delivered),
+        )
+        for each in found
+    ]
+
+
+def of_coupons(connection: Connection, organization_id: str, now: datetime) -> list[CouponUse]:
+    """The first hundred by code."""
+    found = coupons.page(connection, organization_id, MOST, None, now).items
+    return [CouponUse.model_validate(each.model_dump()) for each in found]
+
+
+def of_cohorts(connection: Connection, organization_id: str, now: datetime) -> list[Cohort]:
+    """Of the last twelve months, the newest first; in one pass over the customers."""
+    zone = organizations.read(connection, organization_id).time_zone
+    today = now.astimezone(ZoneInfo(zone)).date()
+    first = date(today.year - 1, today.month, 1)
+    month = cast(func.date_trunc("month", func.timezone(zone, customer.c.first_visit_at)), Date)
+    wanted = (
+        select(
+            month.label("month"),
+            func.count().label("customers"),
+            func.count().filter(customer.c.visit_count > 1).label("regulars"),
+            func.count().filter(customer.c.last_visit_at > now - ACTIVE).label("active"),
+            func.sum(customer.c.total_spent).label("spent"),
+        )
+        .where(customer.c.organization_id == organization_id, month > first, month <= today)
+        .group_by(month)
+        .order_by(month.desc())
+        .limit(MONTHS)
+    )
+    return [
+        Cohort(
+            **row,
+            repeat_rate=round(row["regulars"] / row["customers"], 4),
+            retention=round(row["active"] / row["customers"], 4),
+            per_customer=round(row["spent"] / row["customers"]),
+        )
+        for row in connection.execute(wanted).mappings()
+    ]
+
+
+TABLES: Final = MappingProxyType[Name, tuple[type[BaseModel], Callable[[Connection, str, datetime], Rows]]](
+    {
+        "campaigns": (CampaignRates, of_campaigns),
+        "coupons": (CouponUse, of_coupons),
+        "cohorts": (Cohort, of_cohorts),
+    }
+)
+
+
+def as_csv(connection: Connection, organization_id: str, name: Name, now: datetime) -> str:
+    """A table with a header line; amounts in minor units."""
+    kind, read = TABLES[name]
+    header = list(kind.model_fields)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(header)
+    for row in read(connection, organization_id, now):
+        cells = {column: cell(value) for column, value in row.model_dump().items()}
+        writer.writerow([guarded(cells[column]) if column == NAME else cells[column] for column in header])
+    return buffer.getvalue()
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

@@ -1,0 +1,81 @@
+"""Tables of analytics, by the API, as CSV and at the console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.clock import utc_now
+from shared.database.tables import coupon
+from shared.settings import AdminSettings
+from tests import console
+from tests.admin import Api, running
+
+
+@pytest.fixture
+def api(settings: Callable[..., Any]) -> Iterator[Api]:
+    with running(settings(AdminSettings)) as api:
+        yield api
+
+
+def test_rates_are_of_the_delivered_and_none_where_there_are_none(api: Api) -> None:
+    now = utc_now()
+    api.add_campaign("spring", name="<b>Spring</b>", state="sent")
+    api.add_campaign("later", state="scheduled")
+    for n, did in enumerate(
+        ({}, {"delivered_at": now}, {"opened_at": now}, {"machine_opened_at": now}, {"clicked_at": now})
+    ):
+        api.add_message("spring", f"c-{n}", state="sent", sent_at=now, **did)
+    rates = {each["campaign_id"]: each for each in api.get("/analytics/campaigns")["items"]}
+    assert "birthday" not in rates  # a draft
+    assert (rates["spring"]["delivered"], rates["spring"]["open_rate"], rates["spring"]["click_rate"]) == (
+        4,
+        0.25,
+        0.25,
+    )
+    assert rates["later"]["open_rate"] is None
+    api.add_campaign("formula", name="=1+1", state="paused")
+    lines = api("GET", "/analytics/campaigns.csv").text.splitlines()
+    assert lines[0].startswith("campaign_id,name,state,sent,delivered,opened,open_rate")
+    assert "formula,'=1+1,paused,0,0,0,,0,,0," in lines
+
+
+def test_cohorts_are_months_of_the_organizations_calendar_and_only_its_own_customers(api: Api) -> None:
+    now = utc_now()
+    # In Kolkata this is the first of the month already.
+    turn = now.replace(day=1, hour=20, minute=0) - timedelta(days=1)
+    month = (turn + timedelta(days=1)).date().replace(day=1).isoformat()
+    for name, visits, days in (("a", 1, 0), ("b", 3, 0), ("c", 2, 45)):
+        stats = {"visit_count": visits, "total_spent": 100 * visits, "last_visit_at": now - timedelta(days=days)}
+        api.add_customer(name, first_visit_at=turn, **stats)
+    api.add_customer("never")
+    api.add_customer("long ago", first_visit_at=now - timedelta(days=800), visit_count=1)
+    api.add_customer("elsewhere", organization="other", first_visit_at=turn, visit_count=1)
+    assert api.get("/analytics/cohorts")["items"] == [
+        {
+            "month": month, "customers": 3, "regulars": 2, "repeat_rate": 0.6667, "active": 2, "retention": 0.6667,
+            "spent": 600, "per_customer": 200,
+        }
+    ]  # fmt: skip
+    assert api("GET", "/analytics/cohorts.csv").text.splitlines()[1] == f"{month},3,2,0.6667,2,0.6667,600,200"
+    assert api("GET", "/analytics/secrets.csv").status_code == 422
+
+
+def test_the_console_shows_the_tables_escaped_and_gives_them_as_files(api: Api) -> None:
+    api.add_campaign("spring", name="<b>Spring</b>", state="sent")
+    api.insert(coupon, organization_id="demo", code="NEWONE", name="New", type="fixed", value=1)
+    with console.visits(api) as visit:
+        client = visit(console.add_user(api, "viewer"))
+        page = client.get("/console/analytics").text
+        assert "&lt;b&gt;Spring&lt;/b&gt;" in page
+        assert "Nobody has come yet." in page
+        assert "/console/coupons/NEWONE" in page
+        file = client.get("/console/analytics/coupons.csv")
+        assert file.headers["content-disposition"] == 'attachment; filename="coupons.csv"'
+        assert "NEWONE,New,active,0,0,0,0" in file.text.splitlines()
+        part = client.get("/console/campaigns/spring/results").text
+        assert "Nobody is held out" in part
+        assert client.get("/console/campaigns/nothing/results").status_code == 404
