@@ -7,13 +7,15 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.mailer.campaigns import RUNNING
+from shared.database.arrays import plain_array
 from shared.database.tables import campaign, mail_batch, mail_content
 from shared.mail.content import Content, from_json
 
@@ -71,46 +73,80 @@ class Batch:
 _read_letters = msgspec.json.Decoder(Letters).decode
 
 
+def lapsed(organization_id: str | BindParameter[str]) -> tuple[ColumnElement[bool], ...]:
+    """Batches whose call is over or whose mailer is taken for dead."""
+    return (
+        mail_batch.c.organization_id == organization_id,
+        mail_batch.c.state == "claimed",
+        mail_batch.c.lease_until <= func.now(),
+    )
+
+
+def of_same_campaign() -> ColumnElement[bool]:
+    """Joins a batch's campaign."""
+    return and_(
+        campaign.c.organization_id == mail_batch.c.organization_id,
+        campaign.c.campaign_id == mail_batch.c.campaign_id,
+    )
+
+
+LAPSED: Final = (
+    select(mail_batch, mail_content.c.content)
+    .join(campaign, of_same_campaign())
+    .join(
+        mail_content,
+        and_(
+            mail_content.c.organization_id == mail_batch.c.organization_id,
+            mail_content.c.content_id == mail_batch.c.content_id,
+        ),
+    )
+    .where(*lapsed(bindparam("organization_id")), campaign.c.state.in_(RUNNING))
+    .order_by(mail_batch.c.lease_until)
+    .limit(1)
+    .with_for_update(of=mail_batch, skip_locked=True)
+)
+
+
+# The letters come in one piece, each batch's between two places: the driver would write a list of bytes out as text.
+STORE: Final = text("""
+    INSERT INTO mail_batch
+        (organization_id, campaign_id, content_id, state, owner, lease_until, claimed_at, batch_id, letters)
+    SELECT :organization_id, :campaign_id, :content_id, 'claimed', :owner, now() + CAST(:lease AS interval), now(),
+        batch_id, substring(CAST(:letters AS bytea) FROM after + 1 FOR until - after)
+    FROM unnest(CAST(:batches AS uuid[]), CAST(:afters AS integer[]), CAST(:untils AS integer[]))
+        AS batch (batch_id, after, until)
+""")
+STORE_CONTENT: Final = (
+    upsert(mail_content)
+    .values({name: bindparam(name) for name in ("organization_id", "content_id", "content")})
+    .on_conflict_do_nothing()
+)
+
+
+def in_one(texts: Sequence[bytes]) -> tuple[bytes, dict[str, str]]:
+    """Texts one behind the other, and between which places each of them is, as arrays (`afters`, `untils`)."""
+    untils = [*accumulate(map(len, texts))]
+    return b"".join(texts), {
+        "afters": plain_array(map(str, [0, *untils[:-1]])),
+        "untils": plain_array(map(str, untils)),
+    }
+
+
 def store(connection: Connection, batches: Sequence[Batch], owner: str) -> None:
     """Write down batches of one campaign with one content, before they are sent."""
     first = batches[0]
     content_id = first.content.content_id
-    connection.execute(
-        upsert(mail_content)
-        .values(organization_id=first.organization_id, content_id=content_id, content=first.content.as_json())
-        .on_conflict_do_nothing()
-    )
-    shared = {
-        "organization_id": first.organization_id,
-        "campaign_id": first.campaign_id,
-        "content_id": content_id,
-        "state": "claimed",
-        "owner": owner,
-    }
-    # Row by row: the driver writes a list of bytes out as text.
-    connection.execute(
-        insert(mail_batch).values(lease_until=func.now() + LEASE, claimed_at=func.now()),
-        [shared | {"batch_id": each.batch_id, "letters": msgspec.json.encode(each.letters)} for each in batches],
-    )
+    named = {"organization_id": first.organization_id, "content_id": content_id}
+    connection.execute(STORE_CONTENT, {**named, "content": first.content.as_json()})
+    letters, places = in_one([msgspec.json.encode(each.letters) for each in batches])
+    ids = plain_array([str(each.batch_id) for each in batches])
+    given = {"campaign_id": first.campaign_id, "owner": owner, "lease": LEASE, "batches": ids, "letters": letters}
+    connection.execute(STORE, {**named, **given, **places})
 
 
 def take_up(connection: Connection, organization_id: str, owner: str) -> Batch | None:
     """A batch of a running campaign whose call did not tell how it ended, to be sent again with the same bytes."""
-    found = connection.execute(
-        select(mail_batch, mail_content.c.content)
-        .join(campaign, of_same_campaign())
-        .join(
-            mail_content,
-            and_(
-                mail_content.c.organization_id == mail_batch.c.organization_id,
-                mail_content.c.content_id == mail_batch.c.content_id,
-            ),
-        )
-        .where(*lapsed(organization_id), campaign.c.state.in_(RUNNING))
-        .order_by(mail_batch.c.lease_until)
-        .limit(1)
-        .with_for_update(of=mail_batch, skip_locked=True)
-    ).first()
+    found = connection.execute(LAPSED, {"organization_id": organization_id}).first()
     if found is None:
         return None
     anew = {"attempts": found.attempts + 1, "owner": owner, "lease_until": func.now() + LEASE}
@@ -152,20 +188,3 @@ def change(connection: Connection, organization_id: str, batches: Iterable[uuid.
 def letters_of(stored: bytes | None) -> Letters:
     """Letters as they were stored."""
     return _read_letters(stored) if stored else NONE
-
-
-def lapsed(organization_id: str) -> tuple[ColumnElement[bool], ...]:
-    """Batches whose call is over or whose mailer is taken for dead."""
-    return (
-        mail_batch.c.organization_id == organization_id,
-        mail_batch.c.state == "claimed",
-        mail_batch.c.lease_until <= func.now(),
-    )
-
-
-def of_same_campaign() -> ColumnElement[bool]:
-    """Joins a batch's campaign."""
-    return and_(
-        campaign.c.organization_id == mail_batch.c.organization_id,
-        campaign.c.campaign_id == mail_batch.c.campaign_id,
-    )

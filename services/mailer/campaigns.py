@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, null, or_, update
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, text, update
 
 from shared.database.ab_tests import ALL
 from shared.database.tables import campaign, mail_batch, mail_block, message
@@ -56,13 +58,16 @@ def count_failure(connection: Connection, organization_id: str, campaign_id: str
     return failures
 
 
+# Written out once: it is done every cycle.
+WENT: Final = text("""
+    UPDATE campaign SET failures_in_row = 0, error = CASE WHEN state IN ('sending', 'active') THEN NULL ELSE error END
+    WHERE organization_id = :organization_id AND campaign_id = :campaign_id AND failures_in_row > 0
+""")
+
+
 def count_success(connection: Connection, organization_id: str, campaign_id: str) -> None:
     """A batch went."""
-    connection.execute(
-        update(campaign)
-        .where(*_is(organization_id, campaign_id), campaign.c.failures_in_row > 0)
-        .values(failures_in_row=0, error=case((campaign.c.state.in_(RUNNING), null()), else_=campaign.c.error))
-    )
+    connection.execute(WENT, {"organization_id": organization_id, "campaign_id": campaign_id})
 
 
 def finish(connection: Connection, organization_id: str) -> list[str]:

@@ -131,20 +131,20 @@ def _take_slots(
     now: datetime,
 ) -> None:
     """Whoever loses the slot, to another mailer or to an earlier message of this claim, waits for the next one."""
-    of = due.columns
-    customers, last_on = of["customer_id"], of["last_on"]
-    firsts: dict[str, int] = {}
-    for n, decision in enumerate(decisions):
-        if isinstance(decision, Send):
-            firsts.setdefault(customers[n], n)
-    if not firsts:
+    going = [n for n, decision in enumerate(decisions) if isinstance(decision, Send)]
+    if not going:
         return
+    of = due.only(going)
+    first = dict(zip(reversed(of["customer_id"]), reversed(going), strict=True))
+    alone = len(first) == len(going)
+    if not alone:
+        of = due.only(sorted(first.values()))
     kinds = list(zip(of["time_zone"], of["email_frequency"], of["occasion"], strict=True))
     known = {kind: slot_of(now, kind[0] or sender.time_zone, *kind[1:]) for kind in set(kinds)}
-    slots = {customer_id: known[kinds[n]] for customer_id, n in firsts.items()}
-    late = take(connection, wanted, slots, {customer_id for customer_id, n in firsts.items() if last_on[n] is not None})
-    for n, decision in enumerate(decisions) if late or len(firsts) < len(decisions) else ():
-        if isinstance(decision, Send) and (customers[n] in late or firsts[customers[n]] != n):
+    late = take(connection, wanted, of["customer_id"], [known[kind] for kind in kinds], of["last_on"])
+    customers = due.columns["customer_id"]
+    for n in () if alone and not late else going:
+        if customers[n] in late or first[customers[n]] != n:
             row = due.one(n)
             facts = replace(facts_of(row, wanted, sender, now), capped=True)
             decisions[n] = decide(facts, moment_of(row, wanted, sender, now))

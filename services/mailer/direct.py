@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, case, exists, func, select, update
+from sqlalchemy import Connection, Row, bindparam, case, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.mailer import verifications
@@ -35,6 +35,17 @@ log = logger(__name__)
 # By the database's clock, as a batch's: `due_at` of what is claimed is its end.
 LEASE: Final = timedelta(seconds=60)
 OPEN: Final = ("planned", "claimed")
+DUE: Final = (
+    select(direct_mail)
+    .where(
+        direct_mail.c.organization_id == bindparam("organization_id"),
+        direct_mail.c.state.in_(OPEN),
+        direct_mail.c.due_at <= case((direct_mail.c.state == "planned", bindparam("now")), else_=func.now()),
+    )
+    .order_by(direct_mail.c.due_at)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 NO_SENDER: Final = "No sender address. Set the organization's sender_email (or RESEND_FROM_EMAIL)."
 
 
@@ -127,18 +138,7 @@ def next_due(connection: Connection, organization_id: str, now: datetime) -> dat
 
 
 def _next(connection: Connection, organization_id: str, now: datetime) -> Row[Any] | None:
-    wanted = (
-        select(direct_mail)
-        .where(
-            direct_mail.c.organization_id == organization_id,
-            direct_mail.c.state.in_(OPEN),
-            direct_mail.c.due_at <= case((direct_mail.c.state == "planned", now), else_=func.now()),
-        )
-        .order_by(direct_mail.c.due_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    return connection.execute(wanted).first()
+    return connection.execute(DUE, {"organization_id": organization_id, "now": now}).first()
 
 
 def _again(connection: Connection, row: Row[Any]) -> Direct:

@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import accumulate
 from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, func, select, text
 
-from services.mailer.batches import Batch, Letters, change, lapsed, letters_of, of_same_campaign
+from services.mailer.batches import Batch, Letters, change, in_one, lapsed, letters_of, of_same_campaign
 from services.mailer.campaigns import count_failure, count_success, pause
 from services.mailer.provider import Accepted, Halted, Outcome, Refused, Retry
 from shared.database.arrays import array, plain_array
@@ -212,7 +211,7 @@ def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], 
         stayed = outcome.refused.keys() | outcome.again.keys()
         went = [n for n in range(len(ids)) if n not in stayed]
         gone = Gone(str(batch.batch_id), batch.letters if not stayed else batch.letters.only(went))
-        told.append(msgspec.json.encode({ids[n]: outcome.ids.get(n) for n in went}))
+        told.append(msgspec.json.encode(dict(zip(gone.letters.message_ids, map(outcome.ids.get, went), strict=True))))
         batches.append(gone.batch_id)
         (planned[batch.campaign_id] if batch.as_planned and not stayed else taken).append(gone)
     for campaign_id, those in planned.items():
@@ -227,9 +226,8 @@ def _accept(connection: Connection, accepted: Sequence[tuple[Batch, Accepted]], 
         connection.execute(AGAIN, {"organization_id": organization_id, "at": at, **put_off})
     if released:
         connection.execute(RELEASE, {"organization_id": organization_id, "at": at, "messages": released})
-    given = {"batches": plain_array(batches), "ids": b"".join(told)}
-    untils = [*accumulate(map(len, told))]
-    given |= {"afters": plain_array(map(str, [0, *untils[:-1]])), "untils": plain_array(map(str, untils))}
+    ids_of_all, places = in_one(told)
+    given = {"batches": plain_array(batches), "ids": ids_of_all, **places}
     connection.execute(ACCEPTED, {"organization_id": organization_id, "at": at, **given})
     for campaign_id in {batch.campaign_id for batch, _ in accepted}:
         count_success(connection, organization_id, campaign_id)

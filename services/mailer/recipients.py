@@ -56,10 +56,11 @@ def recipients(connection: Connection, organization_id: str, ids: Sequence[str])
     their address is suppressed. Nulls for whoever is gone.
     """
     given = {"organization_id": organization_id, "customers": array(dict.fromkeys(ids))}
-    found = {row[0]: row for row in rows(connection, CUSTOMERS, given)}
-    nobody = (None,) * len(PEOPLE)
-    beside = zip(*[found.get(customer_id, nobody) for customer_id in ids], strict=True)
-    columns: dict[str, Sequence[Any]] = dict(zip(PEOPLE, beside, strict=True))
+    found = rows(connection, CUSTOMERS, given)
+    if [row[0] for row in found] != [*ids]:  # somebody is gone, twice there, or elsewhere in the table
+        by_id, nobody = {row[0]: row for row in found}, (None,) * len(PEOPLE)
+        found = [by_id.get(customer_id, nobody) for customer_id in ids]
+    columns: dict[str, Sequence[Any]] = dict(zip(PEOPLE, zip(*found, strict=True), strict=True))
     columns["customer_id"] = ids
     columns["last_on"] = [*map(dict(rows(connection, SLOTS, given)).get, ids)]
     columns["suppressed"] = _suppressed(connection, organization_id, ids, columns["email"])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, bindparam, func, select
 
 from services.mailer import direct
 from services.mailer.batches import Batch, take_up, take_up_own
@@ -27,6 +27,7 @@ from services.mailer.rounds import LONGEST_SLEEP, TRANSIENT
 from shared import metrics
 from shared.clock import Clock
 from shared.database.campaigns import read_campaigns, read_organization
+from shared.database.engine import rows
 from shared.database.tables import campaign, mail_batch, mail_block, message
 from shared.logging import logger
 
@@ -39,6 +40,25 @@ SHORT: Final = 1.0
 MOST: Final = 32
 QUICK: Final = 0.25
 SLOW: Final = 0.6
+FIRST_DUE: Final = select(
+    campaign.c.campaign_id,
+    func.least(
+        select(func.min(message.c.wait_until))
+        .where(
+            message.c.organization_id == campaign.c.organization_id,
+            message.c.campaign_id == campaign.c.campaign_id,
+            message.c.queued,
+            message.c.state.in_(OPEN),
+        )
+        .scalar_subquery(),
+        select(func.min(mail_block.c.wait_until))
+        .where(
+            mail_block.c.organization_id == campaign.c.organization_id,
+            mail_block.c.campaign_id == campaign.c.campaign_id,
+        )
+        .scalar_subquery(),
+    ),
+).where(campaign.c.organization_id == bindparam("organization_id"), campaign.c.state.in_(RUNNING))
 
 
 class Sender:
@@ -256,28 +276,7 @@ def _tell(done: Done) -> None:
 
 def _first_due(connection: Connection, organization_id: str) -> dict[str, datetime | None]:
     """For each running campaign, when its next message or block is due."""
-    one = (
-        select(func.min(message.c.wait_until))
-        .where(
-            message.c.organization_id == campaign.c.organization_id,
-            message.c.campaign_id == campaign.c.campaign_id,
-            message.c.queued,
-            message.c.state.in_(OPEN),
-        )
-        .scalar_subquery()
-    )
-    block = (
-        select(func.min(mail_block.c.wait_until))
-        .where(
-            mail_block.c.organization_id == campaign.c.organization_id,
-            mail_block.c.campaign_id == campaign.c.campaign_id,
-        )
-        .scalar_subquery()
-    )
-    statement = select(campaign.c.campaign_id, func.least(one, block).label("first_due")).where(
-        campaign.c.organization_id == organization_id, campaign.c.state.in_(RUNNING)
-    )
-    return {row.campaign_id: row.first_due for row in connection.execute(statement)}
+    return {row[0]: row[1] for row in rows(connection, FIRST_DUE, {"organization_id": organization_id})}
 
 
 def _until(due: dict[str, datetime | None], now: datetime) -> list[str]:

@@ -4,9 +4,8 @@ mailers fill the same day, week or month.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Container, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -64,31 +63,36 @@ def slot_of(now: datetime, time_zone: str, frequency: str | None, occasion: str)
     return Slot(today.isoformat(), (slot_start(today, frequency) - timedelta(days=1)).isoformat(), occasion)
 
 
-def take(connection: Connection, wanted: Campaign, slots: Mapping[str, Slot], holders: Container[str]) -> set[str]:
+def take(
+    connection: Connection,
+    wanted: Campaign,
+    customers: Sequence[str],
+    slots: Sequence[Slot],
+    last_on: Sequence[date | None],
+) -> set[str]:
     """Take each customer's slot for a mail of the campaign; whose another mail has. The customers come sorted;
-    `holders` had a slot just now.
+    `last_on`, just read, is null for who has none yet.
     """
     named = {"organization_id": wanted.organization_id, "campaign_id": wanted.campaign_id}
-    alike: defaultdict[Slot, list[str]] = defaultdict(list)
-    rest: dict[str, Slot] = {}
-    for customer_id, slot in slots.items():
-        if customer_id in holders:
-            alike[slot].append(customer_id)
-        else:
-            rest[customer_id] = slot
-    taken = 0
-    if len(alike) <= FEW:
-        for slot, customers in alike.items():
-            taken += connection.execute(MOVE, {**named, **slot._asdict(), "customers": array(customers)}).rowcount
-    if taken < len(slots) - len(rest):
-        rest = dict(slots)
+    rest = [n for n, day in enumerate(last_on) if day is None]
+    kinds, taken = set(slots), 0
+    for kind in kinds if len(kinds) <= FEW else ():
+        those = [
+            customer_id
+            for customer_id, slot, day in zip(customers, slots, last_on, strict=True)
+            if slot == kind and day is not None
+        ]
+        if those:
+            taken += connection.execute(MOVE, {**named, **kind._asdict(), "customers": array(those)}).rowcount
+    if taken < len(customers) - len(rest):
+        rest = list(range(len(customers)))
     given = {
         **named,
-        "customers": array(rest),
-        "days": plain_array([slot.day for slot in rest.values()]),
-        "before": plain_array([slot.before for slot in rest.values()]),
-        "occasions": array([slot.occasion for slot in rest.values()]),
+        "customers": array([customers[n] for n in rest]),
+        "days": plain_array([slots[n].day for n in rest]),
+        "before": plain_array([slots[n].before for n in rest]),
+        "occasions": array([slots[n].occasion for n in rest]),
     }
     if rest:
         taken += connection.execute(TAKE, given).rowcount
-    return set(connection.execute(LATE, given).scalars()) if taken < len(slots) else set()
+    return set(connection.execute(LATE, given).scalars()) if taken < len(customers) else set()

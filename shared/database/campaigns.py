@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, case, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, bindparam, case, func, select
 
 from shared.database.tables import campaign, organization
 from shared.domain.delivery import PRIORITIES
@@ -87,9 +87,19 @@ def priority_column(of: FromClause = campaign) -> ColumnElement[int]:
     return func.coalesce(of.c.priority, case(PRIORITIES, value=of.c.type, else_=max(PRIORITIES.values())))
 
 
+# Made once: mailers read them every cycle.
+ORGANIZATION: Final = select(organization).where(organization.c.organization_id == bindparam("organization_id"))
+CAMPAIGNS: Final = (
+    select(campaign, priority_column().label("rank"))
+    .where(campaign.c.organization_id == bindparam("organization_id"))
+    .order_by("rank", campaign.c.campaign_id)
+)
+NAMES: Final = [each.name for each in fields(Campaign) if each.name != "priority"]
+
+
 def read_organization(connection: Connection, organization_id: str) -> Organization | None:
     """None when it does not exist."""
-    row = connection.execute(select(organization).where(organization.c.organization_id == organization_id)).first()
+    row = connection.execute(ORGANIZATION, {"organization_id": organization_id}).first()
     if row is None:
         return None
     quiet = (
@@ -114,16 +124,11 @@ def read_campaigns(
     """Those that fulfil the conditions, the most urgent first. `locked`: none of them changes before the transaction
     ends.
     """
-    statement = (
-        select(campaign, priority_column().label("rank"))
-        .where(campaign.c.organization_id == organization_id, *conditions)
-        .order_by("rank", campaign.c.campaign_id)
-    )
+    statement = CAMPAIGNS.where(*conditions)
     if locked:
         statement = statement.with_for_update(read=True)
-    return [_campaign(row) for row in connection.execute(statement)]
+    return [_campaign(row) for row in connection.execute(statement, {"organization_id": organization_id})]
 
 
 def _campaign(row: Row[Any]) -> Campaign:
-    names = [name for name in Campaign.__dataclass_fields__ if name != "priority"]
-    return Campaign(**{name: getattr(row, name) for name in names}, priority=row.rank)
+    return Campaign(**{name: getattr(row, name) for name in NAMES}, priority=row.rank)
