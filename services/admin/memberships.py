@@ -46,10 +46,12 @@ def slots(connection: Connection, organization_id: str) -> dict[int, str]:
     return {row.slot: row.segment_id for row in connection.execute(wanted)}
 
 
-def labels(connection: Connection, organization_id: str) -> dict[str, Label]:
-    """Segment id to name and color, of the same ones, by name."""
+def labels(connection: Connection, organization_id: str, kind: str | None = None) -> dict[str, Label]:
+    """Segment id to name and color, of the same ones, by name; `kind` takes the dynamic or the static ones only."""
     wanted = select(segment.c.segment_id, segment.c.name, segment.c.color).where(
         segment.c.organization_id == organization_id, segment.c.state != "deleting"
     )
+    if kind is not None:
+        wanted = wanted.where(segment.c.kind == kind)
     rows = connection.execute(wanted.order_by(segment.c.name))
     return {row.segment_id: Label(row.name, row.color) for row in rows}

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Text, any_, delete
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from services.admin import audit, memberships
+from services.admin.customer_events import wait_until
 from shared.database import recheck
 from shared.database.tables import customer, segment, static_member
 from shared.errors import ConflictError, InvalidError, NotFoundError
@@ -59,13 +60,13 @@ def remove(connection: Connection, key: Key, segment_id: str, customer_ids: list
         audit.record(connection, key, "segment.members_removed", f"segment:{segment_id}", count=len(wanted))
 
 
-def are_set(
+def wait_until_set(
     connection: Connection, organization_id: str, slot: int, customer_ids: Collection[str], *, inside: bool
 ) -> bool:
-    """Whether the bits of all these customers say so already."""
+    """Wait for the segmenter to set the bits of all these, a few milliseconds as a rule; False after three seconds."""
     differs = memberships.inside(slot) != inside
     wanted = select(func.count()).where(_are(organization_id, customer_ids), differs)
-    return connection.execute(wanted).scalar_one() == 0
+    return wait_until(lambda: connection.execute(wanted).scalar_one() == 0)
 
 
 def known(connection: Connection, organization_id: str, customer_ids: Collection[str]) -> set[str]:

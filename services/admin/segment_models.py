@@ -72,4 +72,5 @@ class Preview(BaseModel):
     """Who is meant now."""
 
     count: int = Field(description="Exact.")
+    summary: str = Field(description="The criteria in English.")
     sample: list[Customer]

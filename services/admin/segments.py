@@ -138,8 +138,8 @@ def remove(connection: Connection, key: Key, segment_id: str, now: datetime) -> 
 def preview(connection: Connection, organization_id: str, tree: dict[str, Any], now: datetime) -> Preview:
     """How many meet the criteria now, and some of them. Raises InvalidError."""
     criteria = _check_criteria(connection, organization_id, tree)
-    zone = organizations.read(connection, organization_id).time_zone
-    meant = select(customer.c.customer_id).where(predicate(criteria, organization_id, zone, now))
+    whose = organizations.read(connection, organization_id)
+    meant = select(customer.c.customer_id).where(predicate(criteria, organization_id, whose.time_zone, now))
     # Kept, so that what is asked of the ledger is asked once.
     everybody = meant.cte("everybody").prefix_with("MATERIALIZED", dialect="postgresql")
     first = select(everybody.c.customer_id).order_by(everybody.c.customer_id).limit(SAMPLE)
@@ -149,7 +149,7 @@ def preview(connection: Connection, organization_id: str, tree: dict[str, Any], 
     slots = memberships.slots(connection, organization_id)
     wanted = customers.rows(organization_id).where(customer.c.customer_id.in_(ids)).order_by(customer.c.customer_id)
     sample = [customers.shown(row, slots) for row in connection.execute(wanted).mappings()]
-    return Preview(count=number, sample=sample)
+    return Preview(count=number, summary=_summary(criteria, whose.currency), sample=sample)
 
 
 def _list_members(connection: Connection, key: Key, segment_id: str, wanted: NewSegment, now: datetime) -> None:
@@ -221,7 +221,9 @@ def _tell(connection: Connection, key: Key, action: str, segment_id: str, **deta
 
 
 def _shown(row: RowMapping, currency: str) -> Segment:
-    summary = None
-    if row["criteria"] is not None:
-        summary = parse(row["criteria"]).sentence(lambda amount: format_money(amount, currency))
+    summary = None if row["criteria"] is None else _summary(parse(row["criteria"]), currency)
     return Segment(id=row["segment_id"], summary=summary, **row)
+
+
+def _summary(criteria: Criteria, currency: str) -> str:
+    return criteria.sentence(lambda amount: format_money(amount, currency))

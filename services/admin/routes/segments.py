@@ -18,7 +18,6 @@ from services.admin import (
     segments,
 )
 from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
-from services.admin.customer_events import wait_until
 from services.admin.customers import Customer
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.routes.answers import ACCEPTED, CSV, csv_answer
@@ -160,9 +159,6 @@ def _once_set(segment_id: str, customer_ids: list[str], key: Marketer, parts: Pa
 
 
 def _are_set(segment_id: str, customer_ids: Collection[str], key: Marketer, parts: Parts, *, inside: bool) -> bool:
-    """Whether the segmenter has moved them; waits for it, a few milliseconds as a rule."""
     with parts.engine.connect() as connection:
         slot = segments.slot_of(connection, key.organization_id, segment_id)
-        return wait_until(
-            lambda: segment_members.are_set(connection, key.organization_id, slot, customer_ids, inside=inside)
-        )
+        return segment_members.wait_until_set(connection, key.organization_id, slot, customer_ids, inside=inside)

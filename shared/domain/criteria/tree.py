@@ -227,8 +227,8 @@ def _combined(tree: Indexed, answers: Mapping[int, Bools]) -> Bools:
 def _sentence(node: Node | Leaf, money: Money, *, top: bool = False) -> str:
     if not isinstance(node, Node):
         return node.sentence(money)
-    parts = [_sentence(part, money) for part in node.parts]
     if node.kind == "not":
-        return f"not ({parts[0]})"
+        return f"not ({_sentence(node.parts[0], money, top=True)})"
+    parts = [_sentence(part, money) for part in node.parts]
     text = (" and " if node.kind == "all" else " or ").join(parts)
     return text if top or len(parts) == 1 else f"({text})"

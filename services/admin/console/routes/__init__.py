@@ -7,6 +7,8 @@ from services.admin.console.routes import (
     customers,
     overview,
     results,
+    segment_editing,
+    segments,
     settings,
     signing,
     static,
@@ -23,4 +25,6 @@ ROUTERS = (
     settings.router,
     customer_edits.router,
     customers.router,
+    segment_editing.router,
+    segments.router,
 )

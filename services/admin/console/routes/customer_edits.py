@@ -154,6 +154,6 @@ def _edit(
         "consent": dict.fromkeys(CONSENT, ""),
         "consent_errors": Errors(),
         "months": profile_form.MONTHS,
-        "version": customers.etag(customer),
+        "tag": customers.etag(customer),
     }
     return pages.show(request, visit, "customer_edit", status, **shown | more)
