@@ -166,10 +166,10 @@ def _said(error: Mapping[str, Any]) -> FieldError:
         return {"field": "", "message": f"must be JSON: {error['ctx']['error']}"}
     if tuple(error["loc"]) == ("body",) and error["type"] in _NO_OBJECT:
         return {"field": "", "message": "The body must be a JSON object, with Content-Type: application/json"}
-    return {"field": _path(error["loc"]), "message": said(error)}
+    return {"field": path_of(error["loc"]), "message": said(error)}
 
 
-def _path(location: Sequence[int | str]) -> str:
+def path_of(location: Sequence[int | str]) -> str:
     """`lines[2].total` of ("body", "lines", 2, "total"): as a person writes it, without where FastAPI looked."""
     steps = location[1:] if location and location[0] in _PLACES else location
     # pydantic names which kind of trigger it took it for; no such step is in the body

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from html import unescape
+from html.parser import HTMLParser
 from typing import Any
 
 import httpx
@@ -69,6 +72,61 @@ def visits(api: Api) -> Iterator[Visit]:
 def form_token(client: httpx.Client) -> str:
     text = client.get("/console/settings").text
     return text.partition('name="form_token" value="')[2].partition('"')[0]
+
+
+class _Form(HTMLParser):
+    """What a browser would send of a form of a page."""
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__()
+        self.form_id = form_id
+        self.fields: list[tuple[str, str]] = []
+        self._is_inside = False
+        self._named = ""
+        self._text: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        name, value = given.get("name") or "", given.get("value") or ""
+        if tag == "form":
+            self._is_inside = given.get("id") == self.form_id
+        elif self._is_inside and tag == "input" and name:
+            if given.get("type") not in {"checkbox", "radio"} or "checked" in given:
+                self.fields.append((name, value))
+        elif self._is_inside and tag == "select":
+            self._named = name
+        elif self._is_inside and tag == "option" and "selected" in given:
+            self.fields.append((self._named, value))
+        elif self._is_inside and tag == "textarea":
+            self._named, self._text = name, ""
+
+    def handle_data(self, data: str) -> None:
+        if self._text is not None:
+            self._text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea" and self._text is not None:
+            self.fields.append((self._named, self._text.removeprefix("\n").replace("\n", "\r\n")))
+            self._text = None
+        if tag == "form":
+            self._is_inside = False
+
+
+def fields_of(page: str, form_id: str) -> dict[str, Any]:
+    """What a browser would send of that form, untouched: texts, and lists where a name comes more than once."""
+    form = _Form(form_id)
+    form.feed(page)
+    sent: dict[str, Any] = {}
+    for name, value in form.fields:
+        sent[name] = [*sent[name], value] if isinstance(sent.get(name), list) else [value]
+    return {name: values[0] if len(values) == 1 else values for name, values in sent.items()}
+
+
+def error_at(page: str, field: str) -> str:
+    """What a page says is wrong with a field; fails where it says nothing."""
+    found = re.search(rf'<p class="error" id="h-{re.escape(field)}">(.*?)</p>', page)
+    assert found, f"nothing at {field}"
+    return unescape(found[1])
 
 
 def _fail(why: Any) -> None:

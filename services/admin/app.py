@@ -55,7 +55,11 @@ def create_app(settings: AdminSettings, clock: Clock = utc_now) -> FastAPI:
     )
     app.state.admin = Admin(store, keyring, CustomerEdits(store, events), clock)
     # A mail that is too long is told so by its field, not by the whole request.
-    web.install(app, lambda: why_not_ready(store), larger={"/v1/campaigns": LARGEST_CAMPAIGN})
+    web.install(
+        app,
+        lambda: why_not_ready(store),
+        larger=dict.fromkeys(("/v1/campaigns", f"{HOME}/campaigns"), LARGEST_CAMPAIGN),
+    )
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _database_away)
     app.add_exception_handler(DataError, _unstorable)

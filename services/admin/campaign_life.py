@@ -38,6 +38,12 @@ _REACHED: dict[Step, frozenset[State]] = {
 }
 
 
+def possible(state: State, *, automatic: bool) -> list[Step]:
+    """The steps that change something now."""
+    other = Step.SEND if automatic else Step.ACTIVATE
+    return [step for step in Step if state in _FROM[step] and step is not other]
+
+
 def after(step: Step, state: State, *, automatic: bool, planned: bool) -> State:
     """The state after a step; `planned` says that the audience of a one-off is written down already.
 

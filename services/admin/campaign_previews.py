@@ -10,12 +10,13 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, select
 
 from services.admin import audit, campaigns
-from services.admin.campaign_models import Form
+from services.admin.campaign_models import Content, Form
 from services.admin.instants import Instant
 from shared.database import direct_mails
 from shared.database.campaigns import Campaign, Organization, read_campaigns, read_organization
 from shared.database.tables import campaign, direct_mail
 from shared.domain.event_fields import CustomerId, Email
+from shared.domain.templating import compile_text, fill_line
 from shared.errors import InvalidError, NotFoundError
 from shared.keys import Key
 from shared.mail.as_customer import read_person, values_as
@@ -32,6 +33,7 @@ class Preview(BaseModel):
 
     customer_id: str | None
     subject: str
+    ab_subjects: list[str] = Field(description="Those of its A/B test.")
     preview_text: str
     html: str
     text: str
@@ -69,15 +71,46 @@ def preview(
 ) -> Preview:
     """Raises NotFoundError for a campaign or a customer that does not exist."""
     sender, wanted = read(connection, organization_id, campaign_id)
+    return _rendered(connection, sender, wanted, customer_id, now)
+
+
+def preview_draft(
+    connection: Connection, organization_id: str, written: Content, customer_id: str | None, now: datetime
+) -> Preview:
+    """Of what is not saved yet. Raises InvalidError where saving it would, and NotFoundError for the customer."""
+    campaigns.check(connection, organization_id, written, now)
+    sender = read_organization(connection, organization_id)
+    if sender is None:
+        raise NotFoundError(f"There is no organization {organization_id!r}.")
+    wanted = Campaign(
+        organization_id=organization_id,
+        campaign_id="",
+        state="draft",
+        version=0,
+        priority=written.priority or 0,
+        ab_winner=None,
+        send_at=None,
+        activated_at=None,
+        planned_at=None,
+        **written.model_dump(mode="json", exclude={"name", "priority"}),
+    )
+    return _rendered(connection, sender, wanted, customer_id, now)
+
+
+def _rendered(
+    connection: Connection, sender: Organization, wanted: Campaign, customer_id: str | None, now: datetime
+) -> Preview:
     wording = wanted.wording(sender, sender.sender_email or "preview@example.com")
     content = compiled(msgspec.structs.replace(wording, tracked=False))
-    person = read_person(connection, organization_id, customer_id)
+    person = read_person(connection, sender.organization_id, customer_id)
     values = values_as(connection, content, person, wanted, sender, now=now)
-    filled = content.filled(values | {"unsubscribe_url": NOWHERE, "preferences_url": NOWHERE})
+    values |= {"unsubscribe_url": NOWHERE, "preferences_url": NOWHERE}
+    filled = content.filled(values)
     return Preview(
         customer_id=customer_id,
         subject=filled.subject,
-        preview_text=wanted.preview_text,
+        ab_subjects=[fill_line(subject, values) for subject in content.alternatives],
+        preview_text=fill_line(compile_text(wanted.preview_text), values),
         html=filled.html,
         text=filled.text,
     )

@@ -22,7 +22,7 @@ from shared.database.audience import is_empty
 from shared.database.campaigns import read_campaigns
 from shared.database.tables import campaign, message
 from shared.domain.gates import Reason
-from shared.domain.templating import check
+from shared.domain.templating import check as check_variables
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key
 from shared.mail.markup import check_html
@@ -73,7 +73,7 @@ def insist(connection: Connection, organization_id: str, campaign_id: str) -> No
 
 def create(connection: Connection, key: Key, wanted: Content, now: datetime) -> str:
     """The id of the new draft. Raises InvalidError."""
-    _check(connection, key.organization_id, wanted, now)
+    check(connection, key.organization_id, wanted, now)
     lock(connection, key.organization_id)
     taken = select(campaign.c.campaign_id).where(campaign.c.organization_id == key.organization_id)
     campaign_id = free_slug(wanted.name, "campaign", set(connection.execute(taken).scalars()))
@@ -101,7 +101,7 @@ def change(
     if unknown:
         raise InvalidError(f"cannot be changed; what can: {', '.join(FIELDS)}", unknown[0])
     wanted = _validated({name: before[name] for name in FIELDS} | given)
-    _check(connection, key.organization_id, wanted, max(now, before["send_at"] or now))
+    check(connection, key.organization_id, wanted, max(now, before["send_at"] or now))
     if (wanted.trigger is None) != (before["trigger"] is None) and before["state"] != "draft":
         raise ConflictError("A one-off becomes automatic, or the other way round, only while it is a draft.")
     if before["planned_at"] is not None and wanted.model_dump(mode="json")["ab_test"] != before["ab_test"]:
@@ -137,7 +137,7 @@ def take(
         if step in {Step.SEND, Step.ACTIVATE}:
             # What it refers to may have changed since it was saved.
             wanted = _validated({name: before[name] for name in FIELDS})
-            _check(connection, key.organization_id, wanted, values.get("send_at", now))
+            check(connection, key.organization_id, wanted, values.get("send_at", now))
         if step is Step.ACTIVATE:
             values["activated_at"] = now
         connection.execute(update(campaign).where(*_is(key.organization_id, campaign_id)).values(values))
@@ -188,7 +188,7 @@ def _validated(fields: dict[str, Any]) -> Content:
         raise RequestValidationError([each | {"loc": ("body", *each["loc"])} for each in error.errors()]) from None
 
 
-def _check(connection: Connection, organization_id: str, wanted: Content, at: datetime) -> None:
+def check(connection: Connection, organization_id: str, wanted: Content, at: datetime) -> None:
     """Refuse what refers to nothing: variables, segments and coupons that do not exist, or are over when it goes."""
     campaign_coupons.check(connection, organization_id, wanted.coupon_code, unique_codes=wanted.unique_codes, at=at)
     has_coupon = wanted.coupon_code is not None
@@ -196,7 +196,7 @@ def _check(connection: Connection, organization_id: str, wanted: Content, at: da
     if wanted.ab_test is not None:
         texts |= {f"ab_test.subjects[{index}]": text for index, text in enumerate(wanted.ab_test.subjects)}
     for field, text in texts.items():
-        check(text, has_coupon=has_coupon, field=field)
+        check_variables(text, has_coupon=has_coupon, field=field)
     if wanted.body_format == "html":
         check_html(wanted.body, "body")
     named = {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from services.admin.console.visit import Form
@@ -37,17 +40,31 @@ def read(kind: type[M], values: Mapping[str, Any]) -> M:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise RefusedError({_path(each["loc"]): said(each) for each in error.errors()}) from None
+        raise RefusedError(_by_field(error.errors(), "body")) from None
 
 
-def errors_of(error: RegularsError) -> Errors:
-    """Of any refusal of a service."""
+def errors_of(error: RegularsError | RequestValidationError) -> Errors:
+    """Of any refusal of a service. Fields have the names that the API gives them, such as `audience.tags[2]`."""
+    if isinstance(error, RequestValidationError):
+        return Errors(_by_field(error.errors()))
     if isinstance(error, RefusedError):
         return error.errors
     if isinstance(error, InvalidError):
         return Errors({error.field: error.message})
     told = {each["field"]: each["message"] for each in problems.of(error).errors}
     return Errors(told or {"": str(error)})
+
+
+def at_fields(errors: Errors, names: Collection[str]) -> Errors:
+    """The same at the fields of a form: of an entry of a list at the list's, of what has no field at the whole."""
+    placed: dict[str, str] = {}
+    for path, message in errors.items():
+        step = path
+        while step and step not in names:
+            step = step[: max(step.rfind("["), step.rfind("."), 0)]
+        told = message if step or not path else f"{path.replace('_', ' ')}: {message}"
+        placed[step] = f"{placed[step]}; {told}" if step in placed else told
+    return Errors(placed)
 
 
 def texts(form: Form, names: Iterable[str]) -> dict[str, str]:
@@ -79,9 +96,42 @@ def typed(units: int | None, currency: str) -> str:
     return "" if units is None else f"{Decimal(units).scaleb(-minor_units(currency))}"
 
 
+def instant(text: str, time_zone: str, field: str) -> datetime | None:
+    """What was typed into a datetime-local field, on the organization's clock; None for nothing. Raises RefusedError.
+
+    Of an hour that the clock shows twice the first is meant.
+    """
+    if not text.strip():
+        return None
+    zone = ZoneInfo(time_zone)
+    try:
+        shown = datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+        at = shown.replace(tzinfo=zone).astimezone(UTC)
+        back = at.astimezone(zone).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise RefusedError({field: "must be a day and a time, such as 2026-11-27T18:30"}) from None
+    if back != shown:
+        raise RefusedError({field: f"does not exist: the clocks of {time_zone} are put forward then"})
+    return at
+
+
+def typed_instant(at: datetime | None, time_zone: str) -> str:
+    """The same back."""
+    return "" if at is None else at.astimezone(ZoneInfo(time_zone)).strftime("%Y-%m-%dT%H:%M")
+
+
+def whole(text: str) -> int | str | None:
+    """A number for what takes no text; None for nothing, and what is no number as it is, to be refused."""
+    plain = text.replace(",", "").strip()
+    try:
+        return int(plain) if plain else None
+    except ValueError:
+        return text
+
+
 def _example(decimals: int) -> str:
     return f"12.{'5'.ljust(decimals, '0')}" if decimals else "12"
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(step) for step in location)
+def _by_field(errors: Sequence[Any], *place: str) -> dict[str, str]:
+    return {problems.path_of((*place, *each["loc"])): said(each) for each in errors}

@@ -3,6 +3,12 @@
 from services.admin.console.routes import (
     activity,
     analytics,
+    campaign_editor,
+    campaign_mails,
+    campaigns,
+    coupon_codes,
+    coupon_editor,
+    coupons,
     customer_edits,
     customers,
     overview,
@@ -27,4 +33,10 @@ ROUTERS = (
     customers.router,
     segment_editing.router,
     segments.router,
+    coupon_editor.router,
+    coupons.router,
+    coupon_codes.router,
+    campaign_editor.router,
+    campaigns.router,
+    campaign_mails.router,
 )
