@@ -74,6 +74,20 @@ def form_token(client: httpx.Client) -> str:
     return text.partition('name="form_token" value="')[2].partition('"')[0]
 
 
+class Marketer:
+    """Sends forms as a browser does."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+        self.token = form_token(client)
+
+    def post(self, path: str, **form: Any) -> httpx.Response:
+        return self.client.post(f"/console{path}", data=form | {"form_token": self.token})
+
+    def get(self, path: str) -> str:
+        return self.client.get(f"/console{path}").text
+
+
 class _Form(HTMLParser):
     """What a browser would send of a form of a page."""
 

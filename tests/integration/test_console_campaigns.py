@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
@@ -16,7 +15,7 @@ from shared.database.tables import campaign, direct_mail, organization
 from shared.settings import AdminSettings
 from tests import console
 from tests.admin import Api, running
-from tests.console import Visit
+from tests.console import Marketer, Visit
 
 TYPED = {  # what the editor sends for a one-off with nothing else chosen
     "name": "Summer",
@@ -44,20 +43,6 @@ def api(settings: Callable[..., Any]) -> Iterator[Api]:
 def visit(api: Api) -> Iterator[Visit]:
     with console.visits(api) as visit:
         yield visit
-
-
-class Marketer:
-    """Sends forms as a browser does."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self.client = client
-        self.token = console.form_token(client)
-
-    def post(self, path: str, **form: Any) -> httpx.Response:
-        return self.client.post(f"/console{path}", data=form | {"form_token": self.token})
-
-    def get(self, path: str) -> str:
-        return self.client.get(f"/console{path}").text
 
 
 @pytest.fixture
