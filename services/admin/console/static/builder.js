@@ -298,8 +298,9 @@ function start() {
   text.addEventListener("change", () => { if (load()) { clear(); ask(); } });
   preview.addEventListener("htmx:afterSwap", (event) => {
     const told = event.target.querySelector("[data-errors]");
-    if (told) place(JSON.parse(told.dataset.errors));
-    else clear();
+    if (!told) return clear();
+    place(JSON.parse(told.dataset.errors));
+    say("No count yet: mend the condition that is marked.");
   });
   // A list by hand has no conditions: they are neither shown nor in the way of saving.
   function kinds() {
