@@ -288,6 +288,7 @@ def write(page: Page) -> None:
     body = page.get_by_label("Body", exact=True)
     body.fill("Good to see you, {first_nam}!")
     expect(page.locator(".field", has=body)).to_contain_text("did you mean {first_name}?")
+    expect(page.get_by_role("link", name="Body", exact=True)).to_be_visible()
     body.fill("Good to see you, !")
     body.press("End")
     body.press("ArrowLeft")

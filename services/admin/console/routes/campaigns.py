@@ -82,6 +82,8 @@ def send(
             at = forms.instant(form["at"], visit.organization.time_zone, "at")
             if at is None:
                 raise forms.RefusedError({"at": "is missing: choose a day and a time"})
+            if at < now:  # as the API says it, but for who has a button for now
+                raise forms.RefusedError({"at": "lies in the past: choose a later time, or send it now"})
         with parts.engine.begin() as connection:
             campaigns.take(connection, visit.key, campaign_id, Step.SEND, now=now, at=at)
     except (RegularsError, RequestValidationError) as error:

@@ -23,6 +23,7 @@ function place(told) {
     const control = document.getElementById(`f-${line.dataset.field}`);
     const field = control?.closest(".field");
     if (!field) continue;
+    line.querySelector("a").textContent = (control.labels?.[0] ?? field.querySelector("legend")).textContent;
     field.classList.add("wrong");
     control.setAttribute("aria-invalid", "true");
     const error = document.createElement("p");
