@@ -16,7 +16,8 @@ from tests import stack
 
 pytestmark = pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="needs bash and curl")
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
-PASTED = [  # in this order: later ones speak of who came with the first
+PASTED = [  # in this order: later ones speak of who came with the second
+    "use-the-console",
     "connect-a-till",
     "coupons-at-the-till",
     "send-campaigns",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter, Response
 
 from services.admin import analytics
@@ -34,8 +36,14 @@ def cohorts(key: Viewer, parts: Parts, now: Now) -> Page[Cohort]:
         return Page(items=analytics.of_cohorts(connection, key.organization_id, now), next_cursor=None)
 
 
-@router.get("/{name}.csv", response_class=Response, responses=CSV)
-def as_csv(name: Name, key: Viewer, parts: Parts, now: Now) -> Response:
-    """The same as a file."""
-    with parts.engine.connect() as connection:
-        return table_answer(analytics.as_csv(connection, key.organization_id, name, now), f"{name}.csv")
+def _as_csv(name: Name) -> Callable[..., Response]:
+    def answer(key: Viewer, parts: Parts, now: Now) -> Response:
+        """The same as a file."""
+        with parts.engine.connect() as connection:
+            return table_answer(analytics.as_csv(connection, key.organization_id, name, now), f"{name}.csv")
+
+    return answer
+
+
+for each in analytics.TABLES:
+    router.add_api_route(f"/{each}.csv", _as_csv(each), response_class=Response, responses=CSV, name=f"{each}_as_csv")
