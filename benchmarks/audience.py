@@ -35,8 +35,8 @@ UPDATE customer SET
     time_zone = CASE WHEN abs(hashtext(customer_id || 'z')) % 10 = 0 THEN 'America/New_York' END
 """
 SLOTS = """
-INSERT INTO mail_slot (organization_id, customer_id, last_on, message_id)
-SELECT organization_id, customer_id, DATE '2026-06-10' - abs(hashtext(customer_id || 's')) % 30, gen_random_uuid()
+INSERT INTO mail_slot (organization_id, customer_id, last_on)
+SELECT organization_id, customer_id, DATE '2026-06-10' - abs(hashtext(customer_id || 's')) % 30
 FROM customer WHERE abs(hashtext(customer_id || 'h')) % 3 > 0
 """
 SUPPRESSIONS = """

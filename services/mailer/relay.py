@@ -28,7 +28,7 @@ from shared.kafka_batches import Batches, batch_producer
 from shared.settings import Settings
 from shared.topics import Topic
 
-BATCHES: Final = 32  # as many as a sender has in a cycle
+BATCHES: Final = 64  # as many as a sender has in a cycle
 ACKNOWLEDGE: Final = 10.0
 
 

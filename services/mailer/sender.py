@@ -37,7 +37,7 @@ NO_SENDER = "No sender address. Set the organization's sender_email (or RESEND_F
 # A pause of the provider up to this long is sat out with the batches in hand.
 SHORT: Final = 1.0
 # Batches of one cycle. As many as go out within QUICK, so that a pause is heard; past SLOW the rest is put back.
-MOST: Final = 32
+MOST: Final = 64
 QUICK: Final = 0.25
 SLOW: Final = 0.6
 FIRST_DUE: Final = select(
