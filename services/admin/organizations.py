@@ -14,6 +14,7 @@ from services.admin.announcements import announce
 from services.admin.instants import Instant
 from services.admin.starting_campaigns import templates
 from services.admin.starting_content import Thresholds
+from services.admin.transactions import transaction
 from shared.database.engine import engine
 from shared.database.tables import campaign, coupon, organization, segment
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Email, OrganizationId, TimeZone
@@ -148,13 +149,9 @@ def create(
 
 def exists(database_url: str, organization_id: str) -> bool:
     """Whether there is such an organization."""
-    store = engine(database_url, pool_size=1)
-    try:
-        with store.connect() as connection:
-            wanted = select(organization.c.name).where(organization.c.organization_id == organization_id)
-            return connection.execute(wanted).first() is not None
-    finally:
-        store.dispose()
+    with transaction(database_url) as connection:
+        wanted = select(organization.c.name).where(organization.c.organization_id == organization_id)
+        return connection.execute(wanted).first() is not None
 
 
 def read(connection: Connection, organization_id: str) -> Organization:

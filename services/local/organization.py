@@ -6,10 +6,10 @@ from dataclasses import replace
 from secrets import token_hex
 
 from services.admin import organizations, user_commands
+from services.admin.transactions import transaction
 from services.local.demo import organization as grocer
 from services.local.directory import DataDirectory
 from services.local.plan import ORGANIZATION
-from shared.database.engine import engine
 from shared.errors import ConflictError
 from shared.keys import Role, create_key
 
@@ -70,9 +70,5 @@ def _owner(database: str) -> dict[str, str]:
 
 
 def _further_keys(database: str) -> dict[str, str]:
-    store = engine(database, pool_size=1)
-    try:
-        with store.begin() as connection:
-            return {role: create_key(connection, ORGANIZATION, role, "one machine")[1] for role in ROLES}
-    finally:
-        store.dispose()
+    with transaction(database) as connection:
+        return {role: create_key(connection, ORGANIZATION, role, "one machine")[1] for role in ROLES}

@@ -9,6 +9,9 @@ import pytest
 from services.segmenter import arrays, express, staging
 from services.segmenter.batch import Batches
 from shared.database.engine import connect
+from tests import console
+from tests.admin import Api
+from tests.console import Marketer, Visit
 from tests.till import NOW
 
 SEGMENTS = {
@@ -60,3 +63,15 @@ def batches(connection: psycopg.Connection[Any], way: None) -> Batches:
     """The segmenter's batches for the organization `demo`, with four segments."""
     add_organization(connection, "demo", SEGMENTS)
     return Batches(connection, "crm.mail.v1", lambda: NOW)
+
+
+@pytest.fixture
+def visit(api: Api) -> Iterator[Visit]:
+    """Signs somebody in at the console of the module's `api`."""
+    with console.visits(api) as visit:
+        yield visit
+
+
+@pytest.fixture
+def marketer(api: Api, visit: Visit) -> Marketer:
+    return Marketer(visit(console.add_user(api, "marketer")))

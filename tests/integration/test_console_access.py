@@ -24,12 +24,6 @@ def api(settings: Callable[..., Any]) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture
-def visit(api: Api) -> Iterator[Visit]:
-    with console.visits(api) as visit:
-        yield visit
-
-
 def sign_in(api: Api, email: str, password: str, **more: str) -> Any:
     given = {"organization_id": "demo", "email": email, "password": password, "next": ""} | more
     return api.client.post("/console/sign-in", data=given)

@@ -39,17 +39,6 @@ def api(settings: Callable[..., Any]) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture
-def visit(api: Api) -> Iterator[Visit]:
-    with console.visits(api) as visit:
-        yield visit
-
-
-@pytest.fixture
-def marketer(api: Api, visit: Visit) -> Marketer:
-    return Marketer(visit(console.add_user(api, "marketer")))
-
-
 def ready_customer(api: Api, customer_id: str, **columns: Any) -> None:
     verified = {"email": f"{customer_id}@example.com", "email_verified": True, "marketing_consent": True}
     api.add_customer(customer_id, **verified | columns)

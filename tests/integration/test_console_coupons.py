@@ -24,17 +24,6 @@ def api(settings: Callable[..., Any]) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture
-def visit(api: Api) -> Iterator[Visit]:
-    with console.visits(api) as visit:
-        yield visit
-
-
-@pytest.fixture
-def marketer(api: Api, visit: Visit) -> Marketer:
-    return Marketer(visit(console.add_user(api, "marketer")))
-
-
 def redeem(api: Api, sale_id: str, **columns: Any) -> None:
     given = {"state": "redeemed", "discount": 900, "redeemed_at": datetime.now(UTC), "over_limit": False} | columns
     codes = {"code": "WELCOME10", "coupon_code": "WELCOME10", "sale_id": sale_id}

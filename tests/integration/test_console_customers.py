@@ -42,12 +42,6 @@ def api(settings: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield api
 
 
-@pytest.fixture
-def visit(api: Api) -> Iterator[Visit]:
-    with console.visits(api) as visit:
-        yield visit
-
-
 def marketer(api: Api, visit: Visit) -> tuple[httpx.Client, dict[str, str]]:
     client = visit(console.add_user(api, "marketer"))
     return client, {"form_token": console.form_token(client)}
