@@ -30,7 +30,7 @@ TOPICS = (Topic.SALES, Topic.COUPONS, Topic.CUSTOMERS, Topic.MAIL)
 PARTING = 3.0  # seconds that a batch is waited for when its partitions go to another process
 LONGEST_BATCH_MS = 3_600_000  # the database may be away for that long before the group gives the partitions away
 ALONE = 400  # records up to which one lane counts them all
-AHEAD = 1  # how many batches lanes may be apart
+AHEAD = 2  # how many batches lanes may be apart
 
 Records = Sequence[ConsumerRecord[bytes, bytes]]
 Found = dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]
