@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, Date, cast, func, select
 
-from services.admin import campaigns, coupons, organizations
+from services.admin import attributions, campaigns, coupons, organizations
 from services.admin.csv_cells import cell, guarded
 from services.admin.overview import ACTIVE
 from shared.database.tables import customer
+from shared.domain.roi import half_up
 
 MONTHS: Final = 12
 MOST: Final = 100
@@ -39,6 +40,14 @@ class CampaignRates(BaseModel):
     click_rate: float | None = Field(description="Of the delivered, where a person clicked.")
     unsubscribed: int
     unsubscribe_rate: float | None = Field(description="Of the delivered, who left by it.")
+    attributed_sales: int = Field(description="As the campaign's results say.")
+    attributed_revenue: int = Field(description="What was paid for them, net of refunds, in minor units.")
+    discount_given: int = Field(description="By its coupon on these sales, in minor units.")
+    sending_cost: int = Field(description="Of the mails sent, in minor units, rounded.")
+    roi: float | None = Field(
+        description="(attributed_revenue x margin - discount_given - sending_cost) / (discount_given + sending_cost); "
+        "null where nothing was spent."
+    )
 
 
 class CouponUse(BaseModel):
@@ -74,6 +83,8 @@ def of_campaigns(connection: Connection, organization_id: str, now: datetime) ->
     """The hundred that changed last, drafts aside."""
     del now
     found = campaigns.begun(connection, organization_id, MOST)
+    costs = attributions.costs(organizations.read(connection, organization_id))
+    brought = attributions.of(connection, organization_id, [each.id for each in found])
     return [
         CampaignRates(
             campaign_id=each.id,
@@ -87,6 +98,11 @@ def of_campaigns(connection: Connection, organization_id: str, now: datetime) ->
             click_rate=_share(each.counts.clicked, each.counts.delivered),
             unsubscribed=each.counts.unsubscribed,
             unsubscribe_rate=_share(each.counts.unsubscribed, each.counts.delivered),
+            attributed_sales=(sold := brought[each.id]).sales,
+            attributed_revenue=sold.revenue,
+            discount_given=sold.discount,
+            sending_cost=half_up(costs.sending(each.counts.sent)),
+            roi=None if (roi := costs.roi(*sold[1:], each.counts.sent)) is None else round(float(roi), 4),
         )
         for each in found
     ]

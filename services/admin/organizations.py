@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, time
+from decimal import Decimal
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -43,6 +44,10 @@ class Organization(BaseModel):
     quiet_until: time | None = Field(description="until this one.")
     tracks_mail: bool = Field(description="Mails tell when they are opened and left by a link.")
     verify_addresses: bool = Field(description="A new address gets a mail to confirm it by itself.")
+    gross_margin_percent: float | None = Field(description="For ROI; null: not told, so 30 is assumed.")
+    sending_cost_per_thousand: int | None = Field(
+        description="Of 1,000 mails in minor units, for ROI; null: not told, so none is counted."
+    )
     created_at: Instant
     updated_at: Instant
 
@@ -61,6 +66,8 @@ class OrganizationChange(BaseModel):
     quiet_until: time | None = None
     tracks_mail: bool | None = None
     verify_addresses: bool | None = None
+    gross_margin_percent: Decimal | None = Field(None, ge=0, le=100, decimal_places=2)
+    sending_cost_per_thousand: int | None = Field(None, ge=0, lt=10**12)
 
     @field_validator("name", "time_zone", "sender_name", "postal_address", "tracks_mail", "verify_addresses")
     @classmethod
@@ -160,7 +167,15 @@ def read(connection: Connection, organization_id: str) -> Organization:
     row = connection.execute(wanted).mappings().first()
     if row is None:
         raise NotFoundError(f"There is no organization {organization_id!r}.")
-    return Organization.model_validate(dict(row) | {"verify_addresses": row["verifies_since"] is not None})
+    margin = row["gross_margin"]
+    return Organization.model_validate(
+        dict(row)
+        | {
+            "verify_addresses": row["verifies_since"] is not None,
+            "gross_margin_percent": None if margin is None else margin / 100,
+            "sending_cost_per_thousand": row["sending_cost"],
+        }
+    )
 
 
 def lock(connection: Connection, organization_id: str) -> None:
@@ -176,7 +191,12 @@ def change(connection: Connection, key: Key, wanted: OrganizationChange, now: da
         given["sender_email"] = given["sender_email"] or ""
     before = read(connection, key.organization_id)
     if given:
-        stored = {name: value for name, value in given.items() if name != "verify_addresses"}
+        stored = {name: value for name, value in given.items() if name in organization.c}
+        if "sending_cost_per_thousand" in given:
+            stored["sending_cost"] = given["sending_cost_per_thousand"]
+        if "gross_margin_percent" in given:
+            percent = given["gross_margin_percent"]
+            stored["gross_margin"] = None if percent is None else int(percent * 100)
         if given.get("verify_addresses", before.verify_addresses) != before.verify_addresses:
             # Addresses that are there already get none: nobody waits for a mail about something long ago.
             stored["verifies_since"] = now if given["verify_addresses"] else None

@@ -40,7 +40,7 @@ def test_rates_are_of_the_delivered_and_none_where_there_are_none(api: Api) -> N
     api.add_campaign("formula", name="=1+1", state="paused")
     lines = api("GET", "/analytics/campaigns.csv").text.splitlines()
     assert lines[0].startswith("campaign_id,name,state,sent,delivered,opened,open_rate")
-    assert "formula,'=1+1,paused,0,0,0,,0,,0," in lines
+    assert "formula,'=1+1,paused,0,0,0,,0,,0,,0,0,0,0," in lines
 
 
 def test_cohorts_are_months_of_the_organizations_calendar_and_only_its_own_customers(api: Api) -> None:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from shared.database.tables import coupon, coupon_code, coupon_use, ledger
+from shared.database.tables import campaign, coupon, coupon_code, coupon_use, ledger
 from shared.settings import AdminSettings
 from tests.admin import Api, running
 
@@ -100,3 +101,57 @@ def test_a_draft_brought_nothing(api: Api) -> None:
     found = api.get("/campaigns/spring/results")
     assert (found["attributed_revenue"], found["mailed"]["customers"], found["lift"]) == (0, 0, None)
     assert found["counts_until"] is None
+    assert found["roi"] is None
+
+
+def test_roi_takes_margin_discount_and_sending_from_what_was_attributed(api: Api) -> None:
+    for code in ("SPRING", "POSTER"):
+        api.insert(coupon, organization_id="demo", code=code, name=code, type="fixed", value=1)
+    api("PATCH", "/campaigns/spring", {"coupon_code": "SPRING"})
+    uses = {
+        "a": ("SPRING", "redeemed", 500),
+        "b": ("POSTER", "redeemed", 70_000),  # a coupon that the campaign has nothing to do with
+        "c": ("SPRING", "given_back", 70_000),  # by its refund
+        "not attributed": ("SPRING", "redeemed", 70_000),
+    }
+    for sale_id, (code, state, discount) in uses.items():
+        use = {"organization_id": "demo", "code": code, "coupon_code": code, "sale_id": sale_id}
+        api.insert(coupon_use, **use, state=state, discount=discount, redeemed_at=AT)
+    mail(api, "reader", sent=1, opened=2)
+    mail(api, "silent", sent=1)
+    for sale_id in ("a", "b", "c"):
+        sale(api, sale_id, "reader", 3, 10_000)
+    write(api, "c", "sale.refunded", AT, customer_id="reader", entry="refund:r", amount=4_000)
+    sale(api, "voided", "reader", 3, 77_777)
+    write(api, "voided", "sale.voided", AT, customer_id="reader", entry="void")
+    sale(api, "not attributed", "silent", 3, 10_000)
+    found = api.get("/campaigns/spring/results")
+    assert (found["attributed_sales"], found["attributed_revenue"], found["discount_given"]) == (3, 26_000, 500)
+    assert (found["gross_margin_percent"], found["margin_is_assumed"]) == (30, True)
+    assert (found["sending_cost"], found["roi"]) == (0, (7_800 - 500) / 500)
+    told = api("PATCH", "/organization", {"gross_margin_percent": 42.5, "sending_cost_per_thousand": 50_000}).json()
+    assert (told["gross_margin_percent"], told["sending_cost_per_thousand"]) == (42.5, 50_000)
+    found = api.get("/campaigns/spring/results")
+    assert (found["gross_margin_percent"], found["margin_is_assumed"], found["sending_cost"]) == (42.5, False, 100)
+    assert found["roi"] == round((11_050 - 600) / 600, 4)
+    api("PATCH", "/organization", {"gross_margin_percent": None})
+    assert api.get("/campaigns/spring/results")["margin_is_assumed"]
+    refused = api("PATCH", "/organization", {"gross_margin_percent": 100.5}).json()["errors"]
+    assert refused[0]["field"] == "gross_margin_percent"
+
+
+def test_the_table_of_campaigns_says_the_same_as_each_campaigns_results(api: Api) -> None:
+    with api.engine.begin() as connection:
+        connection.execute(update(campaign).values(state="sent"))
+    api("PATCH", "/organization", {"sending_cost_per_thousand": 50_000})
+    mail(api, "first", sent=1, opened=2)
+    mail(api, "first", "other", sent=1, opened=4)
+    for n, days in enumerate((3, 5, 6)):
+        sale(api, f"s{n}", "first", days, 1_000)
+    items = {each["campaign_id"]: each for each in api.get("/analytics/campaigns")["items"]}
+    assert (items["spring"]["attributed_sales"], items["other"]["attributed_sales"]) == (1, 2)
+    for name in ("spring", "other"):
+        results = api.get(f"/campaigns/{name}/results")
+        for field in ("attributed_sales", "attributed_revenue", "discount_given", "sending_cost", "roi"):
+            assert items[name][field] == results[field], (name, field)
+    assert items["other"]["roi"] == (600 - 50) / 50

@@ -145,8 +145,16 @@ def test_an_owner_finds_their_way_in_a_browser_and_on_a_phone(api: Api) -> None:
         assert "₹125.00" in page.locator("main").inner_text()
         page.get_by_role("link", name="Settings").click()
         page.get_by_label("Sender's name").fill("Asha & Sons")
+        page.get_by_label("Cost of 1,000 mails").fill("0.905")
+        page.get_by_role("button", name="Save").click()
+        assert "must be an amount such as 12.50" in page.locator("main").inner_text()
+        assert page.get_by_label("Cost of 1,000 mails").input_value() == "0.905"
+        page.get_by_label("Cost of 1,000 mails").fill("0.90")
+        page.get_by_label("Gross margin").fill("42.5")
         page.get_by_role("button", name="Save").click()
         assert page.get_by_role("status").inner_text() == "Saved."
+        assert page.get_by_label("Cost of 1,000 mails").input_value() == "0.90"
+        assert page.get_by_label("Gross margin").input_value() == "42.5"
         assert page.get_by_label("Sender's name").input_value() == "Asha & Sons"
         page.get_by_role("link", name="Activity").click()
         assert "organization changed" in page.locator("main").inner_text()

@@ -25,6 +25,8 @@ organization = Table(
     Column(
         "verifies_since", Instant, comment="addresses that came since then get a verification mail; null: none does"
     ),
+    Column("gross_margin", Integer, comment="hundredths of a percent; null: not told, one is assumed"),
+    Column("sending_cost", BigInteger, comment="of 1,000 mails, in minor units; null: not told, none is counted"),
     required("created_at", Instant, server_default=func.now()),
     required("updated_at", Instant, server_default=func.now()),
 )

@@ -6,13 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin import analytics
+from services.admin import analytics, attributions
 from services.admin.access import Now, Parts
 from services.admin.analytics import Name
 from services.admin.console import pages
 from services.admin.console.pages import HOME, PageRoute
 from services.admin.console.visit import Viewer
 from services.admin.routes.answers import table_answer
+from shared.domain.roi import PERCENT
 
 router = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
 
@@ -24,7 +25,8 @@ def tables(request: Request, visit: Viewer, parts: Parts, now: Now) -> Response:
         found: dict[str, Any] = {
             name: read(connection, visit.organization_id, now) for name, (_, read) in analytics.TABLES.items()
         }
-    return pages.show(request, visit, "analytics", **found)
+    margin = attributions.costs(visit.organization).counted_margin * 100 / PERCENT
+    return pages.show(request, visit, "analytics", margin=margin, **found)
 
 
 @router.get("/analytics/{name}.csv")

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.admin import campaign_results
 from services.admin.access import Parts
+from services.admin.attributions import DAYS
 from services.admin.console import pages
 from services.admin.console.pages import HOME, PageRoute
 from services.admin.console.visit import Viewer
@@ -18,4 +19,4 @@ def results(request: Request, visit: Viewer, parts: Parts, campaign_id: str) -> 
     """The part."""
     with parts.engine.connect() as connection:
         found = campaign_results.of(connection, visit.organization_id, campaign_id)
-    return pages.show(request, visit, "campaign_results", found=found, days=campaign_results.DAYS)
+    return pages.show(request, visit, "campaign_results", found=found, days=DAYS)

@@ -13,12 +13,14 @@ from services.admin.console import forms, pages
 from services.admin.console.forms import Errors
 from services.admin.console.pages import HOME, PageRoute
 from services.admin.console.visit import Owner, Posted, Viewer, Visit
-from services.admin.organizations import OrganizationChange
+from services.admin.organizations import Organization, OrganizationChange
 from services.admin.users import NewUser
 from shared.errors import RegularsError
 
 TEXTS: Final = ("name", "time_zone", "sender_name", "sender_email", "postal_address", "quiet_from", "quiet_until")
 SWITCHES: Final = ("tracks_mail", "verify_addresses")
+SENDING: Final = "sending_cost_per_thousand"
+COSTS: Final = ("gross_margin_percent", SENDING)
 router = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
 
 
@@ -34,8 +36,10 @@ def save(request: Request, visit: Owner, form: Posted, parts: Parts, now: Now) -
     given: dict[str, Any] = forms.texts(form, TEXTS)
     values = given | {name: given[name] or None for name in ("sender_email", "quiet_from", "quiet_until")}
     values |= {name: name in form for name in SWITCHES}
+    values |= {name: form.get(name, "").strip() or None for name in COSTS}
     try:
-        wanted = forms.read(OrganizationChange, values)
+        currency, cost = visit.organization.currency, values[SENDING] or ""
+        wanted = forms.read(OrganizationChange, values | {SENDING: forms.amount(cost, currency, SENDING)})
         with parts.engine.begin() as connection:
             organizations.change(connection, visit.key, wanted, now)
     except RegularsError as error:
@@ -110,8 +114,17 @@ def _settings(request: Request, visit: Visit, parts: Parts, status: int = 200, *
         "key_errors": Errors(),
         "user_errors": Errors(),
     }
-    shown |= {"password_errors": Errors(), "given": visit.organization.model_dump()} | more
+    shown |= {"password_errors": Errors(), "given": _as_typed(visit.organization)} | more
     with parts.engine.connect() as connection:
         keys = api_keys.keys(connection, visit.organization_id) if visit.may("owner") else []
         people = users.users(connection, visit.organization_id) if visit.may("owner") else []
     return pages.show(request, visit, "settings", status, keys=keys, users=people, **shown)
+
+
+def _as_typed(own: Organization) -> dict[str, Any]:
+    """What stands in the form's fields."""
+    percent = own.gross_margin_percent
+    return own.model_dump() | {
+        "gross_margin_percent": "" if percent is None else f"{percent:g}",
+        SENDING: forms.typed(own.sending_cost_per_thousand, own.currency),
+    }
