@@ -97,10 +97,14 @@ class Customers:
             | {name: from_postgres(found[name], MISSING) for name in found if name in INSTANTS},
             flags={name: found[name].astype(np.bool_) for name in found if name in FLAGS},
             labels=labels,
-            tags=Labels.of(
-                [tuple(joined.split(parameters.SEPARATOR)) if joined else () for joined in found.get("tags", [])]
-            ),
+            tags=_tags(found.get("tags", [])),
         )
+
+
+def _tags(joined: Sequence[str]) -> Labels[tuple[str, ...]]:
+    """From the texts that array_to_string made."""
+    found = Labels.of(joined)
+    return Labels([tuple(text.split(parameters.SEPARATOR)) if text else () for text in found.values], found.codes)
 
 
 # Customers as they are stored.

@@ -9,7 +9,7 @@ equal by the same tests.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from psycopg import sql
 
 from services.segmenter import arrays, parameters
+from services.segmenter.arrays import INFINITY
 from services.segmenter.intake import Row
 from services.segmenter.memberships import Verdict, evaluate, schedule
 from services.segmenter.moves import Moves
@@ -25,6 +26,8 @@ from services.segmenter.staging import Connection, copy
 from shared.clock import Clock
 from shared.domain.criteria import MISSING
 
+# What criteria ask of a customer's row that is added up here.
+SUMMED = ("total_spent", "visit_count", "first_visit_at", "last_visit_at", "registered_at")
 SMALLEST = 200  # below, the plain way has the shorter delay
 PLAIN = "sale.completed"
 
@@ -85,12 +88,35 @@ ON CONFLICT DO NOTHING
 """
 
 
-Sum = tuple[int, int, datetime, datetime]
-"""Spent, visits, first and last of them."""
-Sums = dict[str, Sum]
-"""By customer."""
 Integers = npt.NDArray[np.int64]
 Places = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Bought:
+    """What sales add to their buyers, in the order of `ids`; sale n is the buyer's at `places[n]`."""
+
+    ids: Sequence[str]
+    places: Places
+    spent: Integers
+    visits: Integers
+    first: Integers
+    last: Integers
+
+    @classmethod
+    def by(cls, sales: Sequence[Row]) -> Bought:
+        """Of sales that each have a buyer."""
+        buyers = [row[6] for row in sales]
+        ids = sorted(set(buyers))
+        place_of = {customer_id: place for place, customer_id in enumerate(ids)}
+        places = np.fromiter(map(place_of.__getitem__, buyers), np.intp, len(buyers))
+        at = arrays.instants([row[5] for row in sales])
+        spent, visits = np.zeros(len(ids), np.int64), np.bincount(places, minlength=len(ids))
+        np.add.at(spent, places, np.array([row[11] for row in sales], np.int64))
+        first, last = np.full(len(ids), INFINITY), np.full(len(ids), MISSING)
+        np.minimum.at(first, places, at)
+        np.maximum.at(last, places, at)
+        return cls(ids, places, spent, visits, first, last)
 
 
 class UnusualError(Exception):
@@ -115,39 +141,44 @@ def count(connection: Connection, rows: Sequence[Row], programs: Sequence[Progra
     """Count plain sales of the organizations of `programs`. Raises UnusualError or psycopg's UniqueViolation."""
     _insist_on_the_usual(connection, rows)
     copy(connection, COPY_LEDGER, LEDGER_TYPES, (row[1:14] for row in rows))
-    sums = _sums(rows)
+    sales: dict[str, list[Row]] = {program.organization_id: [] for program in programs}
+    for row in rows:
+        if row[6] is not None:
+            sales[row[1]].append(row)
     for program in programs:
-        if program.organization_id in sums:
-            _add(connection, program, rows, sums[program.organization_id], clock, moves)
+        if sales[program.organization_id]:
+            _add(connection, program, sales[program.organization_id], clock, moves)
 
 
-def _add(  # noqa: PLR0917 - what, to whom, when
-    connection: Connection, program: Program, rows: Sequence[Row], sums: Sums, clock: Clock, moves: Moves
-) -> None:
+def _add(connection: Connection, program: Program, sales: Sequence[Row], clock: Clock, moves: Moves) -> None:
     """Add to the customers of an organization what they bought, and bring their memberships to what holds then."""
-    ids = sorted(sums)
-    joined = parameters.texts(ids)
+    bought = Bought.by(sales)
+    ids = bought.ids
     names = arrays.needed(program.columns)
+    others = [name for name in names if name not in SUMMED]
     statement = READ.format(
-        values=arrays.values(names),
+        values=arrays.values(others),
         organization_id=sql.Literal(program.organization_id),
-        aggregates=arrays.aggregates(names),
+        aggregates=arrays.aggregates(others),
     )
-    found: tuple[Any, ...] = connection.execute(statement, [joined], binary=True).fetchone() or ()
+    found: tuple[Any, ...] = connection.execute(statement, [parameters.texts(ids)], binary=True).fetchone() or ()
     read, (visits, first, last, event, given, spent, places, versions) = found[:-8], found[-8:]
-    bought, times, earliest, latest = _columns([sums[customer_id] for customer_id in ids])
-    columns = [spent + bought, visits + times, np.minimum(first, earliest), np.maximum(last, latest)]
-    columns.append(np.minimum(event, earliest))
+    columns = [
+        spent + bought.spent,
+        visits + bought.visits,
+        np.minimum(first, bought.first),
+        np.maximum(last, bought.last),
+        np.minimum(event, bought.first),
+    ]
     if (columns[0] < spent).any():
         raise UnusualError  # more money than there is: the plain way tells whose event cannot be stored
-    after = dict(zip(("total_spent", "visit_count", "first_visit_at", "last_visit_at"), columns, strict=False))
-    after["registered_at"] = np.where(given == arrays.INFINITY, columns[4], given)
-    values = [after.get(name, value) for name, value in zip(names, read[2:], strict=True)]
+    registered = np.where(given == INFINITY, columns[4], given)
+    after = dict(zip(SUMMED, [*columns[:4], registered], strict=True)) | dict(zip(others, read[2:], strict=True))
+    values = [after[name] for name in names]
     customers = arrays.Customers([ids, *read[:2], *values], names, program.time_zone, program.width)
     if customers.recent is not None:
         customers.last_visits = arrays.from_postgres(last, MISSING)
-        row_of = {customer_id: row for row, customer_id in enumerate(ids)}
-        customers.bought = [(row_of[row[6]], row) for row in rows if row[1] == program.organization_id and row[6]]
+        customers.bought = list(zip(bought.places.tolist(), sales, strict=True))
     verdict = evaluate(connection, program, customers, clock(), "event", moves)
     stay = np.flatnonzero(places["offset"])
     written = connection.execute(
@@ -161,7 +192,7 @@ def _add(  # noqa: PLR0917 - what, to whom, when
     ).rowcount
     if stay.size < len(ids):
         new = np.flatnonzero(places["offset"] == 0)
-        name = [program.organization_id, parameters.texts([ids[row] for row in new])]
+        name = [program.organization_id, parameters.texts([ids[row] for row in new.tolist()])]
         written += connection.execute(APPEAR, [*name, *_values(columns, verdict, new)]).rowcount
     if written != len(ids):
         raise UnusualError  # somebody else wrote one of the rows meanwhile
@@ -183,37 +214,9 @@ def _values(columns: list[Integers], verdict: Verdict, rows: Places) -> list[par
     ]
 
 
-def _columns(sums: Sequence[Sum]) -> tuple[Integers, Integers, Integers, Integers]:
-    bought, times, earliest, latest = zip(*sums, strict=True)
-    amounts, counts = np.array(bought, np.int64), np.array(times, np.int64)
-    first = arrays.instants(earliest)
-    last = first.copy()
-    if several := np.flatnonzero(counts > 1).tolist():
-        last[several] = arrays.instants([latest[row] for row in several])
-    return amounts, counts, first, last
-
-
 def _insist_on_the_usual(connection: Connection, rows: Sequence[Row]) -> None:
     known = {"ids": list({row[1] for row in rows})}
     if connection.execute(RARE, known).fetchone() == (True,):
         columns = [[row[place] for row in rows] for place in (1, 7, 6)]
         if connection.execute(UNUSUAL, columns).fetchone() == (True,):
             raise UnusualError
-
-
-def _sums(rows: Sequence[Row]) -> dict[str, Sums]:
-    """What the sales add to each customer, by organization."""
-    sums: dict[str, Sums] = {}
-    for _, organization_id, _, _, _, at, customer_id, _, _, _, _, amount, *_ in rows:
-        if customer_id is None:
-            continue
-        buyers = sums.get(organization_id)
-        if buyers is None:
-            buyers = sums[organization_id] = {}
-        known = buyers.get(customer_id)
-        if known is None:
-            buyers[customer_id] = (amount, 1, at, at)
-        else:
-            spent, visits, first, last = known
-            buyers[customer_id] = (spent + amount, visits + 1, min(first, at), max(last, at))
-    return sums
