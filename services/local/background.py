@@ -94,4 +94,5 @@ def _arguments(options: Options) -> list[str]:
         f"--database={options.database}",
         *(["--empty"] if options.empty else []),
         *(["--demo"] if options.demo else []),
+        *([] if options.readers else ["--no-readers"]),
     ]

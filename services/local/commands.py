@@ -48,6 +48,7 @@ def up(
     kafka: KafkaAddress = "local",
     database: DatabaseUrl = "local",
     demo: Annotated[bool, typer.Option("--demo", hidden=True, help="As `regulars demo` starts it.")] = False,
+    readers: Annotated[bool, typer.Option("--readers/--no-readers", hidden=True, help="The demo's.")] = True,
 ) -> None:
     """Run everything on this machine, supervised: what dies is started again.
 
@@ -60,7 +61,7 @@ def up(
 
     _quieten()
     options = Options(
-        installation.chosen(data_dir), empty, ingest_port, admin_port, sandbox_port, kafka, database, demo
+        installation.chosen(data_dir), empty, ingest_port, admin_port, sandbox_port, kafka, database, demo, readers
     )
     if detach:
         code = background.start(options, _say)
@@ -86,6 +87,9 @@ def demo(
     sandbox_port: SandboxPort = 8030,
     kafka: KafkaAddress = "local",
     database: DatabaseUrl = "local",
+    readers: Annotated[
+        bool, typer.Option("--readers/--no-readers", help="Simulated people who open and click the shop's mail.")
+    ] = True,
 ) -> None:
     """See it work: `up`, a year of real purchases through Kafka, segments, mails, then tills that sell live.
 
@@ -96,7 +100,7 @@ def demo(
 
     folder = installation.chosen(data_dir)
     run(
-        Options(folder, False, ingest_port, admin_port, sandbox_port, kafka, database, demo=True),
+        Options(folder, False, ingest_port, admin_port, sandbox_port, kafka, database, demo=True, readers=readers),
         detach=detach,
     )
 
@@ -161,8 +165,10 @@ def publish(
 @app.command(hidden=True)
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535)],
+    demo: Annotated[bool, typer.Option("--demo", help="Tell what became of each mail: delivered, or bounced.")] = False,
 ) -> None:
     """The mail sandbox, as `regulars up` starts it."""
+    from services.local.demo.mailboxes import fate
     from services.local.sandbox.main import run
     from shared.settings import IngestSettings, load
 
@@ -173,6 +179,8 @@ def sandbox(
         Path.cwd() / "sandbox",
         f"{settings.public_url}/webhooks/resend",
         settings.webhook_secret.get_secret_value(),
+        auto_deliver=demo,
+        fate=fate,
     )
 
 

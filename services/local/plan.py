@@ -34,6 +34,7 @@ class Options:
     kafka: str = LOCAL
     database: str = LOCAL
     demo: bool = False  # the demo's organization, and its tills
+    readers: bool = True  # the demo's, who open its mail
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,19 @@ class Plan:
         services = [self._service("sandbox", self.endpoints["sandbox"])] + [
             self._service(name, self.metrics[name].removesuffix("/metrics")) for name in SERVICES
         ]
-        return services + [self._tills()] * self.options.demo
+        simulated = ("tills", "readers") if self._has_readers else ("tills",)
+        return services + [self._simulated(name) for name in simulated if self.options.demo]
 
-    def _tills(self) -> Part:
-        """Live sales. They wait for the year by themselves, and nobody waits for them."""
+    @property
+    def _has_readers(self) -> bool:
+        return self.options.demo and self.options.readers
+
+    def _simulated(self, name: str) -> Part:
+        """People of the demo. They wait by themselves for what they need, and nobody waits for them."""
         root = self.options.data_dir
-        command = [sys.executable, "-P", "-m", "services.local.demo.tills"]
-        program = Program("tills", command, root, self.environment | {VARIABLE: str(root)})
-        return Part("tills", lambda: program, lambda: True)
+        command = [sys.executable, "-P", "-m", f"services.local.demo.{name}"]
+        program = Program(name, command, root, self.environment | {VARIABLE: str(root)})
+        return Part(name, lambda: program, lambda: True)
 
     def _service(self, name: str, readiness_url: str) -> Part:
         environment = dict(self.environment)
@@ -134,7 +140,7 @@ class Plan:
         # -P keeps the working directory out of the import path.
         command = [sys.executable, "-P", "-m", "services.cli", name]
         if name == "sandbox":
-            command += ["--port", str(self.service_ports["sandbox"])]
+            command += ["--port", str(self.service_ports["sandbox"])] + ["--demo"] * self._has_readers
         program = Program(name, command, self.options.data_dir, environment)
         return Part(name, lambda: program, lambda: probes.why_not_ready(readiness_url) is None)
 

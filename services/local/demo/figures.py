@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, Select, and_, func, or_, select
+from sqlalchemy import Engine, Select, and_, case, func, null, or_, select, text
 
-from shared.database.tables import campaign, customer, dead_letter, message, organization
+from shared.database.tables import campaign, customer, dead_letter, mail_click, message, organization
 
 UNDER_WAY = ("planned", "claimed")
+WENT = ("sent", "delivered", "bounced", "complained")
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,17 @@ class Figures:
 
 @dataclass(frozen=True)
 class Mails:
-    """One line of the mail ledger, summed up."""
+    """One line of the mail ledger, summed up. What became of a mail that was `sent` is counted beside it: delivered,
+    then opened and clicked by people.
+    """
 
     campaign: str
     state: str
     reason: str | None
     count: int
+    delivered: int = 0
+    opened: int = 0
+    clicked: int = 0
 
 
 def currency(store: Engine, organization_id: str) -> str:
@@ -63,11 +69,14 @@ def mails(store: Engine, organization_id: str) -> list[Mails]:
     its_campaign = and_(
         campaign.c.organization_id == message.c.organization_id, campaign.c.campaign_id == message.c.campaign_id
     )
+    went = message.c.state.in_(WENT)
+    state, reason = case((went, "sent"), else_=message.c.state), case((went, null()), else_=message.c.reason)
+    marks = (message.c.delivered_at, message.c.opened_at, message.c.clicked_at)
     wanted = (
-        select(campaign.c.name, message.c.state, message.c.reason, func.count())
+        select(campaign.c.name, state, reason, func.count(), *(func.count(mark) for mark in marks))
         .join_from(message, campaign, its_campaign)
         .where(message.c.organization_id == organization_id)
-        .group_by(campaign.c.name, message.c.state, message.c.reason)
+        .group_by(campaign.c.name, text("2"), text("3"))
         .order_by(campaign.c.name, func.count().desc())
     )
     with store.connect() as connection:
@@ -77,6 +86,17 @@ def mails(store: Engine, organization_id: str) -> list[Mails]:
 def mails_sent(store: Engine, organization_id: str) -> int:
     """How many mails the provider took."""
     return _count(store, _messages(organization_id).where(message.c.sent_at.is_not(None)))
+
+
+def mails_opened(store: Engine, organization_id: str) -> int:
+    """How many of them a person opened."""
+    return _count(store, _messages(organization_id).where(message.c.opened_at.is_not(None)))
+
+
+def unsettled(store: Engine, organization_id: str) -> int:
+    """How many clicks are not yet told from machines', and mails neither delivered nor bounced."""
+    clicks = select(func.count()).where(mail_click.c.organization_id == organization_id, mail_click.c.machine.is_(None))
+    return _count(store, clicks) + _count(store, _messages(organization_id).where(message.c.state == "sent"))
 
 
 def mails_due(store: Engine, organization_id: str, now: datetime) -> int:

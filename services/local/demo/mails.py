@@ -9,7 +9,7 @@ import httpx
 from sqlalchemy import Engine
 
 from services.installation import Installation
-from services.local.demo import figures
+from services.local.demo import figures, readers
 from services.local.demo.organization import ORGANIZATION_ID
 from shared.clock import utc_now
 from shared.errors import RegularsError
@@ -27,6 +27,8 @@ VIP_THANKS = {
         "# Thank you, {first_name|dear customer}!\n\n"
         "You came to see us **{visit_count} times** this year: few came more often. This is for your next visit:\n\n"
         "**{coupon_code}**\n\nShow it at the till, until {coupon_expiry}. It takes **{discount_value}** off.\n\n"
+        "[What is fresh this week](https://example.com/fresh)\n\n"
+        "[Recipes for the season](https://example.com/recipes)\n\n"
         "Warmly,\\\n{organization_name}\n"
     ),
     "body_format": "markdown",
@@ -34,6 +36,16 @@ VIP_THANKS = {
     "grant_days": 30,
     "audience": {"include_segments": [VIPS]},
     "respect_contact_time": False,  # so that one sees it now
+    # All of the audience tries them: there is nobody left who would wait for the winner.
+    "ab_test": {
+        "subjects": [
+            "{first_name|Dear customer}, thank you for {visit_count} visits",
+            "{discount_value} off, as a thank-you from {organization_name}",
+        ],
+        "test_percent": 100,
+        "winner_by": "opens",
+        "winner_after_hours": 1,
+    },
 }
 
 
@@ -89,6 +101,18 @@ def wait_until_out(store: Engine, deadline: float) -> bool:
     """
     end = time.monotonic() + deadline
     while figures.unplanned(store, ORGANIZATION_ID) or figures.mails_due(store, ORGANIZATION_ID, utc_now()):
+        if time.monotonic() > end:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def wait_until_read(found: Installation, store: Engine, deadline: float) -> bool:
+    """Return when the readers are through with what is in the inbox, and ingest with what they did; False when that
+    takes longer than `deadline` seconds.
+    """
+    end = time.monotonic() + deadline
+    while readers.unread(found) or figures.unsettled(store, ORGANIZATION_ID):
         if time.monotonic() > end:
             return False
         time.sleep(POLL_SECONDS)

@@ -31,7 +31,8 @@ from shared.wording import counted
 MAILS_SECONDS = 60.0
 LIVE_SECONDS = 1.0
 LOGGED_SECONDS = 30.0  # where there is no terminal to write over
-TILLS = "tills"
+READ_SECONDS = 20.0
+TILLS, READERS = "tills", "readers"
 
 
 def run(options: Options, *, detach: bool) -> None:
@@ -53,6 +54,8 @@ def run(options: Options, *, detach: bool) -> None:
             with _store(found) as store:
                 purchases = _bring_in(found, store, loading, console) if loading else None
                 _send_mails(found, store, console)
+                if purchases is not None and READERS in found.processes:
+                    _read_mails(found, store, console)
                 if purchases is not None:
                     catalog.write(found.data_dir, catalog.of(purchases))  # the tills open
                 _show_summary(found, store, console)
@@ -113,6 +116,13 @@ def _send_mails(found: Installation, store: Engine, console: Console) -> None:
     console.print(f"  {counted(sent, 'mail')} sent" + ("" if out else ", more are under way"))
 
 
+def _read_mails(found: Installation, store: Engine, console: Console) -> None:
+    with console.status("people read them"):
+        read = mails.wait_until_read(found, store, READ_SECONDS)
+    opened = figures.mails_opened(store, ORGANIZATION_ID)
+    console.print(f"  {opened:,} opened" + ("" if read else ", more are being read"))
+
+
 def _show_summary(found: Installation, store: Engine, console: Console) -> None:
     with mails.Marketer(found) as marketer:
         segments = [(str(one["name"]), int(one["member_count"])) for one in marketer.listed("/segments")]
@@ -136,13 +146,17 @@ def _watch_tills(found: Installation, store: Engine, console: Console) -> None:
         while status.supervised(found):
             time.sleep(LIVE_SECONDS)
             try:
-                now, sent = figures.read(store, ORGANIZATION_ID), figures.mails_sent(store, ORGANIZATION_ID)
+                now, out = figures.read(store, ORGANIZATION_ID), _mails(store)
             except OperationalError:
                 line.update("the database is away; it is being started again")
                 continue
-            text = summary.live_line(now, before, time.monotonic() - began, sent, currency)
+            text = summary.live_line(now, before, time.monotonic() - began, out, currency)
             line.update(text)
             if not console.is_terminal and time.monotonic() - logged > LOGGED_SECONDS:
                 console.print(text)
                 logged = time.monotonic()
     console.print("Regulars was stopped.")
+
+
+def _mails(store: Engine) -> tuple[int, int]:
+    return figures.mails_sent(store, ORGANIZATION_ID), figures.mails_opened(store, ORGANIZATION_ID)

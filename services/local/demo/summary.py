@@ -50,12 +50,12 @@ def show(summary: Summary, installation: Installation, console: Console) -> None
     _show_commands(installation, console)
 
 
-def live_line(now: Figures, before: Figures, seconds: float, mails_sent: int, currency: str) -> str:
-    """One line about the tills."""
+def live_line(now: Figures, before: Figures, seconds: float, mails: tuple[int, int], currency: str) -> str:
+    """One line about the tills; `mails` are those sent and those opened."""
     pace = (now.sales - before.sales) / max(seconds, 1e-3)
     return (
         f"{pace:.1f} sales/s, {counted(now.customers, 'customer')}, "
-        f"{format_money(now.revenue, currency)} in all, {counted(mails_sent, 'mail')}"
+        f"{format_money(now.revenue, currency)} in all, {counted(mails[0], 'mail')}, {mails[1]:,} opened"
     )
 
 
@@ -92,10 +92,18 @@ def _mail_lines(mails: list[Mails]) -> list[tuple[str, ...]]:
         (
             "" if above is not None and above.campaign == one.campaign else one.campaign,
             f"{one.count:,}",
-            one.state + (f": {one.reason.replace('_', ' ')}" if one.reason else ""),
+            _fate(one),
         )
         for above, one in zip([None, *mails], mails, strict=False)
     ]
+
+
+def _fate(one: Mails) -> str:
+    if one.reason:
+        return f"{one.state}: {one.reason.replace('_', ' ')}"
+    if one.delivered:
+        return f"{one.state}: {one.delivered:,} delivered, {one.opened:,} opened, {one.clicked:,} clicked"
+    return one.state
 
 
 def _addresses(installation: Installation) -> list[tuple[str, ...]]:

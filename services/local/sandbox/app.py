@@ -22,7 +22,7 @@ from services.local.sandbox.inbox import Inbox
 from services.local.sandbox.limit import RateLimit
 from services.local.sandbox.messages import Messages
 from services.local.sandbox.origin import SameOriginOnly
-from services.local.sandbox.reports import Reports
+from services.local.sandbox.reports import Fate, Reports, delivered
 from services.local.sandbox.store import Filter, Store
 from services.local.sandbox.webhook import Webhook
 from shared.clock import Clock, utc_now
@@ -34,14 +34,15 @@ def create_app(
     webhook_secret: str,
     *,
     auto_deliver: bool = False,
+    fate: Fate = delivered,
     requests_per_second: int = 1_000,
     clock: Clock = utc_now,
     webhook_transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
     """The application; it closes its store when its lifespan ends.
 
-    `auto_deliver` reports every accepted mail as delivered. Raises SetupError where the data directory or the secret
-    is of no use.
+    `auto_deliver` reports every accepted mail as delivered, or as what `fate` says of it. Raises SetupError where the
+    data directory or the secret is of no use.
     """
     webhook = Webhook(webhook_url, webhook_secret, webhook_transport)
     store = Store(data_dir)
@@ -49,7 +50,7 @@ def create_app(
     emails = Emails(store, faults, RateLimit(requests_per_second), clock)
     messages = Messages(store, webhook, clock)
     inbox = Inbox(store, faults)
-    reports = Reports(store, webhook, emails.arrived, clock)
+    reports = Reports(store, webhook, emails.arrived, clock, fate)
 
     async def alive(_: Request) -> Response:
         return JsonAnswer({"status": "ok"})

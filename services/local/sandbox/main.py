@@ -9,16 +9,24 @@ import uvicorn
 
 from services.local.sandbox.app import create_app
 from services.local.sandbox.connection import CuttableConnection
+from services.local.sandbox.reports import Fate, delivered
 from shared.errors import SetupError
 
 __all__ = ["create_app", "run"]
 
 
 def run(
-    host: str, port: int, data_dir: Path, webhook_url: str, webhook_secret: str, *, auto_deliver: bool = False
+    host: str,
+    port: int,
+    data_dir: Path,
+    webhook_url: str,
+    webhook_secret: str,
+    *,
+    auto_deliver: bool = False,
+    fate: Fate = delivered,
 ) -> None:
     """Serves until SIGINT or SIGTERM. Raises SetupError where the port is taken or the directory is of no use."""
-    app = create_app(data_dir, webhook_url, webhook_secret, auto_deliver=auto_deliver)
+    app = create_app(data_dir, webhook_url, webhook_secret, auto_deliver=auto_deliver, fate=fate)
     config = uvicorn.Config(
         app, http=CuttableConnection, log_config=None, access_log=False, timeout_graceful_shutdown=2
     )

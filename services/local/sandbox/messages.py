@@ -28,14 +28,26 @@ class Messages:
         self._clock = clock
 
     async def list(self, request: Request) -> Response:
-        """Newest first; `to` is an exact address, `search` a part of one."""
+        """Newest first; `to` is an exact address, `search` a part of one. `order=oldest` follows what comes in."""
         query = request.query_params
+        if query.get("order", "newest") != "newest":
+            return await self._follow(request)
         of = Filter(to=query.get("to", ""), part=query.get("search", ""))
         limit = min(number(query.get("limit"), "limit") or _USUAL, MOST_ON_A_PAGE)
         page = await self._store.page(of, limit, number(query.get("cursor"), "cursor"))
         next_cursor = None if page.before is None else str(page.before)
         items = [message.shown() for message in page.messages]
         return JsonAnswer({"count": page.count, "items": items, "next_cursor": next_cursor})
+
+    async def _follow(self, request: Request) -> Response:
+        """What came after the cursor. There is always a next one: to ask with again when more has come."""
+        query = request.query_params
+        if query["order"] != "oldest" or query.get("to") or query.get("search"):
+            raise invalid("Invalid `order` parameter. Give `oldest`, without `to` and `search`, or leave it out.")
+        cursor = number(query.get("cursor"), "cursor") or 0
+        found = await self._store.after(cursor, min(number(query.get("limit"), "limit") or _USUAL, MOST_ON_A_PAGE))
+        next_cursor = str(found[-1].seq) if found else query.get("cursor") or None
+        return JsonAnswer({"items": [message.shown() for message in found], "next_cursor": next_cursor})
 
     async def one(self, request: Request) -> Response:
         message = await self._store.message(request.path_params["id"])

@@ -1,9 +1,10 @@
-"""`email.delivered` for every accepted mail, without being asked: in the background, in order, until it is received."""
+"""What became of every accepted mail, without being asked: in the background, in order, until it is received."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 from services.local.sandbox.answer import RefusedError
@@ -21,15 +22,23 @@ _TOO_MANY = 429
 _SERVER_ERROR = 500
 _DELIVERED = Order(type="email.delivered")
 
+Fate = Callable[[Message], Order]
+
+
+def delivered(_: Message) -> Order:
+    """Nothing is lost."""
+    return _DELIVERED
+
 
 class Reports:
     """How far it has come is kept with the mail, so a restart neither forgets nor repeats more than one group."""
 
-    def __init__(self, store: Store, webhook: Webhook, arrived: asyncio.Event, clock: Clock) -> None:
+    def __init__(self, store: Store, webhook: Webhook, arrived: asyncio.Event, clock: Clock, fate: Fate) -> None:
         self._store = store
         self._webhook = webhook
         self._arrived = arrived
         self._clock = clock
+        self._fate = fate
         self._gate = asyncio.Semaphore(_SIDE_BY_SIDE)
 
     async def run(self) -> None:
@@ -56,17 +65,19 @@ class Reports:
 
     async def _until_received(self, message: Message) -> Event:
         """Tries again while the receiver is away or overloaded; what it refuses for good is noted and left."""
-        webhook_id = f"msg_delivered_{message.id}"  # the same at each try, so that the receiver counts it once
+        order = self._fate(message)
+        # The same at each try, so that the receiver counts it once.
+        webhook_id = f"msg_{order.type.removeprefix('email.')}_{message.id}"
         pause = _FIRST_PAUSE
         while True:
             now = self._clock()
             async with self._gate:
                 try:
-                    answered = (await self._webhook.send(message, _DELIVERED, webhook_id, now)).status
+                    answered = (await self._webhook.send(message, order, webhook_id, now)).status
                 except RefusedError as refusal:
                     answered = refusal.status
             if answered != _TOO_MANY and answered < _SERVER_ERROR:
-                return Event(_DELIVERED.type, iso(now), webhook_id, answered)
+                return Event(order.type, iso(now), webhook_id, answered)
             _LOG.warning("delivery not reported yet: message=%s answered=%s next_try=%ss", message.id, answered, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)

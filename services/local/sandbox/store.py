@@ -150,6 +150,12 @@ class Store:
             pass  # a lot at a time, so that mail coming in meanwhile does not wait for all of them
         return await self._read(work)
 
+    async def after(self, seq: int, limit: int) -> list[Message]:
+        """Those kept after it, oldest first."""
+        query = f"{_MESSAGE} WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = await self._read(lambda connection: connection.execute(query, [seq, limit]).fetchall())
+        return [_message(row) for row in rows]
+
     async def message(self, identifier: str) -> Message:
         """Raises RefusedError 404 where there is none."""
         found = await self._read(lambda c: c.execute(f"{_MESSAGE} WHERE id = ?", [identifier]).fetchone())
