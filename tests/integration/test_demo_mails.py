@@ -96,13 +96,18 @@ def test_the_figures_are_those_of_one_organization(api: Api) -> None:
         api.add_customer("c-2", organization, visit_count=2, total_spent=100)
         api.add_message("birthday", "c-1", organization, state="sent", sent_at=NOW)
         api.add_message("birthday", "c-2", organization, state="skipped", reason="no_email")
+        api.add_message(
+            "birthday", "c-3", organization, state="delivered", sent_at=NOW, delivered_at=NOW, opened_at=NOW
+        )
+        api.add_message("birthday", "c-4", organization, state="bounced", sent_at=NOW, bounced_at=NOW)
     told = figures.read(api.engine, "demo")
     assert told == Figures(customers=2, sales=5, revenue=1_000, redemptions=1, consents=1)
     assert told.events == 5 + 1 + 2
     assert figures.currency(api.engine, "demo") == "INR"
-    assert figures.mails_sent(api.engine, "demo") == 1
+    assert figures.mails_sent(api.engine, "demo") == 3
+    assert figures.mails_opened(api.engine, "demo") == figures.unsettled(api.engine, "demo") == 1
     assert figures.mails_due(api.engine, "demo", NOW) == figures.dead_letters(api.engine, "demo") == 0
     assert sorted(figures.mails(api.engine, "demo"), key=lambda one: one.state) == [
-        Mails("Birthday", "sent", None, 1),
+        Mails("Birthday", "sent", None, 3, delivered=1, opened=1),
         Mails("Birthday", "skipped", "no_email", 1),
     ]

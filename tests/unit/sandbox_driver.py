@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from services.local.sandbox.app import create_app
+from services.local.sandbox.reports import Fate, delivered
 
 SECRET = "whsec_cmVndWxhcnMtc2FuZGJveA=="
 ANN = {"from": "Bakery <hello@bakery.example>", "to": ["ann@example.com"], "subject": "Bread", "html": "<p>Fresh</p>"}
@@ -68,7 +69,9 @@ class Sandbox:
 
 
 @contextmanager
-def sandbox(data_dir: Path, requests_per_second: int = 1_000, *, auto_deliver: bool = False) -> Iterator[Sandbox]:
+def sandbox(
+    data_dir: Path, requests_per_second: int = 1_000, *, auto_deliver: bool = False, fate: Fate = delivered
+) -> Iterator[Sandbox]:
     def receive(request: httpx.Request) -> httpx.Response:
         received.append(request)
         return httpx.Response(driver.receiver_answers, text="noted")
@@ -80,6 +83,7 @@ def sandbox(data_dir: Path, requests_per_second: int = 1_000, *, auto_deliver: b
             "http://ingest.test/webhooks/resend",
             SECRET,
             auto_deliver=auto_deliver,
+            fate=fate,
             requests_per_second=requests_per_second,
             clock=lambda: driver.now,
             webhook_transport=httpx.MockTransport(receive),

@@ -28,7 +28,7 @@ TOLD = Summary(
     figures=Figures(customers=2_469, sales=155_848, revenue=456_970_626, redemptions=2_102, consents=2_469),
     dead_letters=0,
     segments=[("VIP Customers", 295), ("New Customers", 5)],
-    mails=[Mails("Birthday", "sent", None, 12), Mails("Birthday", "skipped", "no_consent", 3)],
+    mails=[Mails("Birthday", "sent", None, 12, 11, 5, 2), Mails("Birthday", "skipped", "no_consent", 3)],
 )
 
 
@@ -45,7 +45,7 @@ def test_it_tells_the_year_in_numbers() -> None:
         "sales 155,848 2,102 coupons",
         "$4,569,706.26",
         "VIP Customers 295",
-        "12 sent 3 skipped: no consent",
+        "12 sent: 11 delivered, 5 opened, 2 clicked 3 skipped: no consent",
     ):
         assert part in words
 
@@ -70,6 +70,6 @@ def test_a_shop_without_mails_has_no_empty_heading() -> None:
 
 def test_the_live_line_gives_the_pace_of_the_tills() -> None:
     now = Figures(customers=2_470, sales=155_878, revenue=456_990_000)
-    assert summary.live_line(now, TOLD.figures, 10.0, 14, "USD") == (
-        "3.0 sales/s, 2,470 customers, $4,569,900.00 in all, 14 mails"
+    assert summary.live_line(now, TOLD.figures, 10.0, (14, 6), "USD") == (
+        "3.0 sales/s, 2,470 customers, $4,569,900.00 in all, 14 mails, 6 opened"
     )

@@ -39,6 +39,24 @@ def test_messages_are_listed_newest_first_page_by_page(inbox):
     assert seen == [f"c{number}@example.com" for number in (4, 3, 2, 1, 0)]
 
 
+def test_what_comes_in_is_followed_oldest_first_and_an_emptied_inbox_begins_nothing_anew(inbox):
+    def follow(cursor):
+        page = inbox.get(f"/messages?order=oldest&limit=2&cursor={cursor or ''}").json()
+        return [item["to"][0] for item in page["items"]], page["next_cursor"]
+
+    assert follow(None) == ([], None)
+    inbox.send_batch([to(f"c{number}@example.com") for number in range(3)])
+    first, cursor = follow(None)
+    second, cursor = follow(cursor)
+    assert (first, second) == (["c0@example.com", "c1@example.com"], ["c2@example.com"])
+    assert follow(cursor) == ([], cursor)
+    assert inbox.request("DELETE", "/messages").status_code == 200
+    inbox.send(to("c3@example.com"))
+    assert follow(cursor)[0] == ["c3@example.com"]
+    for wrong in ("order=newer", "order=oldest&to=c1@example.com"):
+        assert inbox.get(f"/messages?{wrong}").status_code == 422
+
+
 def test_a_recipient_is_found_by_the_exact_address_in_any_case_and_role(inbox):
     inbox.send_batch(
         [

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from services.local.sandbox.webhook import Order
 from tests.unit.sandbox_driver import ANN, sandbox
 
 
@@ -40,6 +41,20 @@ def test_a_receiver_that_is_away_is_tried_again_under_the_same_id(tmp_path):
         inbox.receiver_answers = 204
         inbox.eventually(lambda: inbox.messages[0]["last_event"] == "email.delivered")
         assert len({request.headers["svix-id"] for request in inbox.received}) == 1
+
+
+def test_a_fate_of_its_own_is_reported_instead(tmp_path):
+    def fate(message):
+        return Order(type="email.bounced" if "gone" in message.mail.to[0] else "email.delivered")
+
+    with sandbox(tmp_path, auto_deliver=True, fate=fate) as inbox:
+        inbox.send_batch([ANN, {**ANN, "to": ["gone@example.com"]}])
+        inbox.eventually(lambda: len(inbox.received) == 2)
+        told = {json.loads(request.content)["data"]["to"][0]: request for request in inbox.received}
+        bounced = told["gone@example.com"]
+        assert json.loads(bounced.content)["type"] == "email.bounced"
+        assert bounced.headers["svix-id"].startswith("msg_bounced_")
+        assert json.loads(told["ann@example.com"].content)["type"] == "email.delivered"
 
 
 def test_what_the_receiver_refuses_for_good_does_not_hold_up_the_rest(tmp_path):

@@ -31,7 +31,7 @@ PROGRAMS = (
 )
 BROWSER = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Version/18.5 Safari/604.1"
 
-Kind = Literal["open", "click", "unsubscribe", "complain"]
+Kind = Literal["prefetch", "open", "click", "unsubscribe", "complain"]
 _ADDRESS = r'\b{}="({}/{}/[^"]+)"'
 
 
@@ -77,7 +77,7 @@ def acts(letter: Letter) -> list[Act]:
     person = random.Random(f"{SEED}/{letter.address}")  # noqa: S311 - a simulation
     eager, program = person.betavariate(2.5, 3.0), person.choice(PROGRAMS)
     prefetcher = person.choice(PREFETCHERS) if person.random() < PREFETCHED else None
-    done = [Act(0.5, "open", letter.pixel, prefetcher)] if prefetcher else []
+    done = [Act(0.5, "prefetch", letter.pixel, prefetcher)] if prefetcher else []
     chance = random.Random(f"{SEED}/{letter.address}/{letter.subject}")  # noqa: S311 - a simulation
     if chance.random() >= eager:
         return done

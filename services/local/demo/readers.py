@@ -54,6 +54,9 @@ class Readers:
         self._due: list[tuple[float, int, Act, Page]] = []
         self._number = count()  # keeps acts of one instant in their order
 
+    def close(self) -> None:
+        self._client.close()
+
     def step(self) -> None:
         """Take new mails, do what is due."""
         if len(self._due) < MOST_UNDER_WAY:
