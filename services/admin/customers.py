@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, RowMapping, Select, or_, select
+from sqlalchemy import Connection, RowMapping, Select, select
 
-from services.admin import memberships
+from services.admin import customer_search, memberships
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
 from shared.database.tables import customer, customer_merge
@@ -127,16 +127,16 @@ def page(
     search: str = "",
     slot: int | None = None,
 ) -> Page[Customer]:
-    """By customer_id. `search` looks into id, name and address; `slot` takes one segment's members only."""
-    wanted = rows(organization_id)
-    if cursor is not None:
-        (customer_id,) = read_cursor(cursor, str)
-        wanted = wanted.where(customer.c.customer_id > customer_id)
-    if search:
-        columns = (customer.c.customer_id, customer.c.name, customer.c.email)
-        wanted = wanted.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
-    if slot is not None:
-        wanted = wanted.where(memberships.inside(slot))
+    """By customer_id. `search` finds the beginning of an id, an address or words of a name; `slot` takes one segment's
+    members only.
+    """
+    (after,) = ("",) if cursor is None else read_cursor(cursor, str)
+    only = [] if slot is None else [memberships.inside(slot)]
+    if text := search.strip():
+        ids = customer_search.first(connection, organization_id, text, limit + 1, after=after, only=only)
+        wanted = rows(organization_id).where(customer.c.customer_id.in_(ids))
+    else:
+        wanted = rows(organization_id).where(customer.c.customer_id > after, *only)
     slots = memberships.slots(connection, organization_id)
     found = connection.execute(wanted.order_by(customer.c.customer_id).limit(limit + 1)).mappings()
     return cut([shown(row, slots) for row in found], limit, lambda each: (each.customer_id,))

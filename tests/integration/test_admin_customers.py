@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
 
-from services.admin import customer_events, personal_data
+from services.admin import customer_events, customer_search, personal_data
 from shared.database.tables import customer_merge, ledger, metadata, segment_change
 from shared.kafka import Topic
 from shared.settings import AdminSettings
@@ -120,15 +121,43 @@ def test_a_cursor_or_limit_that_is_none_is_refused(api: Api) -> None:
         assert api("GET", f"/customers?limit={limit}").json()["errors"][0]["field"] == "limit"
 
 
-def test_search_looks_into_id_name_and_address_literally(api: Api) -> None:
-    api.add_customer("c-1", name="Asha Rao")
-    api.add_customer("c-2", email="ASHA@example.com")
-    api.add_customer("c_3", name="100% Ravi")
-    found = {
-        text: [item["customer_id"] for item in api.get(f"/customers?search={text}")["items"]]
-        for text in ("asha", "c_", "%25")
+@pytest.mark.parametrize("near", [1, customer_search.NEAR])
+def test_search_finds_beginnings_of_ids_addresses_and_words_of_names(
+    api: Api, monkeypatch: pytest.MonkeyPatch, near: int
+) -> None:
+    monkeypatch.setattr(customer_search, "NEAR", near)  # 1: nobody is near, so that the indexes find them
+    api.add_segment("regulars", 11)
+    api.add_customer("C-1", name="Asha Rao")
+    api.add_customer("C-2", email="ASHA@example.com", memberships=b"\x00\x08")
+    api.add_customer("c_3", name="Ravi O'Brien-Šťastná 100%")
+    api.add_customer("c_4", name="\\ ' \" | & ! : * ()")
+    api.add_customer("x-5", "other", name="Asha", email="asha@example.com")
+
+    def found(text: str, more: str = "") -> list[str]:
+        return [item["customer_id"] for item in api.get(f"/customers?search={quote(text)}{more}")["items"]]
+
+    finds = {
+        "asha": ["C-1", "C-2"],
+        " rao  ASH ": ["C-1"],
+        "asha ravi": [],
+        "sha": [],
+        "asha@": ["C-2"],
+        "c-": ["C-1", "C-2"],
+        "c_": ["c_3", "c_4"],
+        "o'brien": ["c_3"],
+        "šťas bri": ["c_3"],
+        "100%": ["c_3"],
+        "%": [],
+        "\\": ["c_4"],
+        "'": [],
+        ": *": ["c_4"],
+        "!": ["c_4"],
+        "x-5": [],
     }
-    assert found == {"asha": ["c-1", "c-2"], "c_": ["c_3"], "%25": ["c_3"]}
+    assert {text: found(text) for text in finds} == finds
+    assert found("asha", "&segment=regulars") == ["C-2"]
+    first = api.get("/customers?search=asha&limit=1")
+    assert found("asha", f"&limit=1&cursor={first['next_cursor']}") == ["C-2"]
 
 
 def test_members_of_a_segment_are_found_by_their_bit(api: Api) -> None:

@@ -30,7 +30,9 @@ def entries(
     parts: Parts,
     limit: Limit = 50,
     cursor: Cursor = None,
-    search: Annotated[str, Query(max_length=254, description="In id, name and address.")] = "",
+    search: Annotated[
+        str, Query(max_length=254, description="The beginning of an id, an address or words of a name.")
+    ] = "",
     segment: Annotated[str | None, Query(max_length=128, description="Members of this segment only.")] = None,
 ) -> Page[Customer]:
     """By customer_id."""

@@ -4,7 +4,7 @@ and Citus can spread the rows by it.
 
 from shared.database.tables.columns import metadata
 from shared.database.tables.coupons import coupon, coupon_code, coupon_grant, coupon_use, redemption_outbox
-from shared.database.tables.customers import customer, customer_merge, erasure, flip
+from shared.database.tables.customers import NAME_WORDS, WORD_ENDS, customer, customer_merge, erasure, flip
 from shared.database.tables.direct_mail import direct_mail
 from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
 from shared.database.tables.mail import (
@@ -29,6 +29,8 @@ from shared.database.tables.organizations import (
 from shared.database.tables.segments import outbox, segment, segment_change, segment_day, static_member
 
 __all__ = [
+    "NAME_WORDS",
+    "WORD_ENDS",
     "api_key",
     "audit_log",
     "campaign",
