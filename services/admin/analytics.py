@@ -1,5 +1,5 @@
-"""Tables that say how things go: campaigns by what their mails did, coupons by what they brought, customers by the
-month in which they first came. Each can be had as CSV.
+"""Tables that say how things go: days and stores by what they sold, campaigns by what their mails did, coupons by what
+they brought, customers by the month in which they first came. Each can be had as CSV.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from types import MappingProxyType
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -15,9 +15,11 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, Date, cast, func, select
 
-from services.admin import attributions, campaigns, coupons, organizations
+from services.admin import attributions, campaigns, coupons, organizations, takings
 from services.admin.csv_cells import cell, guarded
 from services.admin.overview import ACTIVE
+from services.admin.spans import Span
+from services.admin.takings import Day, Store
 from shared.database.tables import customer
 from shared.domain.roi import half_up
 
@@ -76,12 +78,13 @@ class Cohort(BaseModel):
 
 
 Rows = Sequence[BaseModel]
-Name = Literal["campaigns", "coupons", "cohorts"]
+Reader = Callable[[Connection, str, Span], Rows]
+Name = Literal["days", "stores", "campaigns", "coupons", "cohorts"]
 
 
-def of_campaigns(connection: Connection, organization_id: str, now: datetime) -> list[CampaignRates]:
+def of_campaigns(connection: Connection, organization_id: str, span: Span) -> list[CampaignRates]:
     """The hundred that changed last, drafts aside."""
-    del now
+    del span
     found = campaigns.begun(connection, organization_id, MOST)
     costs = attributions.costs(organizations.read(connection, organization_id))
     brought = attributions.of(connection, organization_id, [each.id for each in found])
@@ -108,15 +111,15 @@ def of_campaigns(connection: Connection, organization_id: str, now: datetime) ->
     ]
 
 
-def of_coupons(connection: Connection, organization_id: str, now: datetime) -> list[CouponUse]:
+def of_coupons(connection: Connection, organization_id: str, span: Span) -> list[CouponUse]:
     """The first hundred by code."""
-    found = coupons.page(connection, organization_id, MOST, None, now).items
+    found = coupons.page(connection, organization_id, MOST, None, span.now).items
     return [CouponUse.model_validate(each.model_dump()) for each in found]
 
 
-def of_cohorts(connection: Connection, organization_id: str, now: datetime) -> list[Cohort]:
+def of_cohorts(connection: Connection, organization_id: str, span: Span) -> list[Cohort]:
     """Of the last twelve months, the newest first; in one pass over the customers."""
-    zone = organizations.read(connection, organization_id).time_zone
+    zone, now = span.zone, span.now
     today = now.astimezone(ZoneInfo(zone)).date()
     first = date(today.year - 1, today.month, 1)
     month = cast(func.date_trunc("month", func.timezone(zone, customer.c.first_visit_at)), Date)
@@ -144,8 +147,10 @@ def of_cohorts(connection: Connection, organization_id: str, now: datetime) -> l
     ]
 
 
-TABLES: Final = MappingProxyType[Name, tuple[type[BaseModel], Callable[[Connection, str, datetime], Rows]]](
+TABLES: Final = MappingProxyType[Name, tuple[type[BaseModel], Reader]](
     {
+        "days": (Day, takings.by_day),
+        "stores": (Store, takings.by_store),
         "campaigns": (CampaignRates, of_campaigns),
         "coupons": (CouponUse, of_coupons),
         "cohorts": (Cohort, of_cohorts),
@@ -153,14 +158,14 @@ TABLES: Final = MappingProxyType[Name, tuple[type[BaseModel], Callable[[Connecti
 )
 
 
-def as_csv(connection: Connection, organization_id: str, name: Name, now: datetime) -> str:
+def as_csv(connection: Connection, organization_id: str, name: Name, span: Span) -> str:
     """A table with a header line; amounts in minor units."""
     kind, read = TABLES[name]
     header = list(kind.model_fields)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(header)
-    for row in read(connection, organization_id, now):
+    for row in read(connection, organization_id, span):
         cells = {column: cell(value) for column, value in row.model_dump().items()}
         writer.writerow([guarded(cells[column]) if column == NAME else cells[column] for column in header])
     return buffer.getvalue()

@@ -69,10 +69,13 @@ def test_the_console_shows_the_tables_escaped_and_gives_them_as_files(api: Api) 
     api.insert(coupon, organization_id="demo", code="NEWONE", name="New", type="fixed", value=1)
     with console.visits(api) as visit:
         client = visit(console.add_user(api, "viewer"))
-        page = client.get("/console/analytics").text
-        assert "&lt;b&gt;Spring&lt;/b&gt;" in page
-        assert "Nobody has come yet." in page
-        assert "/console/coupons/NEWONE" in page
+        assert "&lt;b&gt;Spring&lt;/b&gt;" in client.get("/console/analytics/campaigns").text
+        assert "Nobody has come yet." in client.get("/console/analytics/customers").text
+        assert "/console/coupons/NEWONE" in client.get("/console/analytics/coupons").text
+        assert "Nothing was sold" in client.get("/console/analytics/sales").text
+        wrong = client.get("/console/analytics?from=2026-03-02&until=2026-03-01")
+        assert wrong.status_code == 422
+        assert console.error_at(wrong.text, "from") == "From must not be after the last day, 2026-03-01."
         file = client.get("/console/analytics/coupons.csv")
         assert file.headers["content-disposition"] == 'attachment; filename="coupons.csv"'
         assert "NEWONE,New,active,0,0,0,0" in file.text.splitlines()

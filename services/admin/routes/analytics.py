@@ -3,47 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
-from services.admin import analytics
+from services.admin import analytics, organizations, takings
 from services.admin.access import Now, Parts, Viewer
 from services.admin.analytics import CampaignRates, Cohort, CouponUse, Name
 from services.admin.paging import Page
 from services.admin.routes.answers import CSV, table_answer
+from services.admin.spans import From, Span, Until, span
+from services.admin.takings import Day, Store
 
 router = APIRouter(prefix="/analytics", tags=["analytics"])
 
 
-@router.get("/campaigns")
-def campaigns(key: Viewer, parts: Parts, now: Now) -> Page[CampaignRates]:
-    """Open, click and unsubscribe rates of the hundred campaigns that changed last, drafts aside."""
+def _of_days(key: Viewer, parts: Parts, now: Now, first: From = None, until: Until = None) -> Span:
     with parts.engine.connect() as connection:
-        return Page(items=analytics.of_campaigns(connection, key.organization_id, now), next_cursor=None)
+        return span(now, organizations.read(connection, key.organization_id).time_zone, first, until)
+
+
+def _of_now(key: Viewer, parts: Parts, now: Now) -> Span:
+    return _of_days(key, parts, now)
+
+
+OfDays = Annotated[Span, Depends(_of_days)]
+OfNow = Annotated[Span, Depends(_of_now)]
+
+
+@router.get("/days")
+def days(key: Viewer, parts: Parts, asked: OfDays) -> Page[Day]:
+    """What was sold on each day of the organization's calendar, the last one first."""
+    with parts.engine.connect() as connection:
+        return Page(items=takings.by_day(connection, key.organization_id, asked), next_cursor=None)
+
+
+@router.get("/stores")
+def stores(key: Viewer, parts: Parts, asked: OfDays) -> Page[Store]:
+    """What each store sold in these days, by revenue."""
+    with parts.engine.connect() as connection:
+        return Page(items=takings.by_store(connection, key.organization_id, asked), next_cursor=None)
+
+
+@router.get("/campaigns")
+def campaigns(key: Viewer, parts: Parts, asked: OfNow) -> Page[CampaignRates]:
+    """Rates, attributed revenue and ROI of the hundred campaigns that changed last, drafts aside."""
+    with parts.engine.connect() as connection:
+        return Page(items=analytics.of_campaigns(connection, key.organization_id, asked), next_cursor=None)
 
 
 @router.get("/coupons")
-def coupons(key: Viewer, parts: Parts, now: Now) -> Page[CouponUse]:
+def coupons(key: Viewer, parts: Parts, asked: OfNow) -> Page[CouponUse]:
     """Redemptions, discount and revenue of the first hundred coupons by code."""
     with parts.engine.connect() as connection:
-        return Page(items=analytics.of_coupons(connection, key.organization_id, now), next_cursor=None)
+        return Page(items=analytics.of_coupons(connection, key.organization_id, asked), next_cursor=None)
 
 
 @router.get("/cohorts")
-def cohorts(key: Viewer, parts: Parts, now: Now) -> Page[Cohort]:
+def cohorts(key: Viewer, parts: Parts, asked: OfNow) -> Page[Cohort]:
     """Customers by the month of their first visit, of twelve: who came again, who still comes, what they spent."""
     with parts.engine.connect() as connection:
-        return Page(items=analytics.of_cohorts(connection, key.organization_id, now), next_cursor=None)
+        return Page(items=analytics.of_cohorts(connection, key.organization_id, asked), next_cursor=None)
 
 
-def _as_csv(name: Name) -> Callable[..., Response]:
-    def answer(key: Viewer, parts: Parts, now: Now) -> Response:
+def _of_days_as_csv(name: Name) -> Callable[..., Response]:
+    def answer(key: Viewer, parts: Parts, asked: OfDays) -> Response:
         """The same as a file."""
         with parts.engine.connect() as connection:
-            return table_answer(analytics.as_csv(connection, key.organization_id, name, now), f"{name}.csv")
+            return table_answer(analytics.as_csv(connection, key.organization_id, name, asked), f"{name}.csv")
 
     return answer
 
 
+def _of_now_as_csv(name: Name) -> Callable[..., Response]:
+    def answer(key: Viewer, parts: Parts, asked: OfNow) -> Response:
+        """The same as a file."""
+        with parts.engine.connect() as connection:
+            return table_answer(analytics.as_csv(connection, key.organization_id, name, asked), f"{name}.csv")
+
+    return answer
+
+
+OF_DAYS: Final = {"days", "stores"}
 for each in analytics.TABLES:
-    router.add_api_route(f"/{each}.csv", _as_csv(each), response_class=Response, responses=CSV, name=f"{each}_as_csv")
+    made = _of_days_as_csv(each) if each in OF_DAYS else _of_now_as_csv(each)
+    router.add_api_route(f"/{each}.csv", made, response_class=Response, responses=CSV, name=f"{each}_as_csv")

@@ -45,6 +45,8 @@ ledger = Table(
     ),
     # Recompute of one customer, timelines.
     Index("ledger_customer_idx", "organization_id", "customer_id", "occurred_at"),
+    # Sales of some days. By ranges of pages: a few kilobytes that cost an insert nothing measurable.
+    Index("ledger_time_idx", "organization_id", "occurred_at", postgresql_using="brin"),
 )
 
 waiting_adjustment = Table(
