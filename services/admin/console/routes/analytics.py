@@ -22,7 +22,7 @@ from shared.domain.roi import PERCENT
 from shared.errors import InvalidError
 
 PRESETS: Final = ((7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "a year"))
-STORES: Final = 50  # shown; the file has all
+STORES: Final = 25  # shown; the file has all
 router = APIRouter(prefix=f"{HOME}/analytics", route_class=PageRoute, include_in_schema=False)
 
 
