@@ -27,6 +27,7 @@ PASTED = [  # in this order: later ones speak of who came with the second
 ]
 NOT_PASTED = {
     "deploy-with-compose",  # needs Docker
+    "deploy-with-helm",  # needs Kubernetes
     "mail-by-smtp",  # settings for a mail server of one's own
     "run-on-one-machine",  # starts and stops what the others stand on
 }
