@@ -88,7 +88,7 @@ class Batches:
         """Count a batch, once, whatever was counted before. Raises psycopg.Error with nothing done."""
         taken = intake.take(records, self.clock(), self.mail_topic)
         plain, others = express.divide(taken.rows)
-        if len(plain) >= express.SMALLEST:
+        if plain:
             try:
                 return self._transact(taken.copy(), plain, others, guard)
             except (express.UnusualError, psycopg.errors.UniqueViolation) as error:

@@ -28,7 +28,6 @@ from shared.domain.criteria import MISSING
 
 # What criteria ask of a customer's row that is added up here.
 SUMMED = ("total_spent", "visit_count", "first_visit_at", "last_visit_at", "registered_at")
-SMALLEST = 200  # below, the plain way has the shorter delay
 PLAIN = "sale.completed"
 
 COPY_LEDGER = """

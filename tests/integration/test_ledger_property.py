@@ -333,7 +333,8 @@ def bench(request: pytest.FixtureRequest, database_server: str, template: str) -
                 "WHERE rolname = current_user AND rolsuper"
             )
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(express, "SMALLEST", 1 if request.param == "express" else 1_000_000)
+            if request.param == "plain":
+                patched.setattr(express, "divide", lambda rows: ([], list(rows)))
             clock = Hands()
             for each in (one, two):
                 each.clock = clock
