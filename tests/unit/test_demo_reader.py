@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
+import httpx
 import pytest
 
+from services.installation import Installation
 from services.local.demo import households
 from services.local.demo.mailboxes import is_gone, is_household
 from services.local.demo.reader import Act, Letter, acts
+from services.local.demo.readers import Readers, through
 from shared.domain.machines import AT_ONCE, Fetch, gives_itself_away
 
 INGEST = "http://127.0.0.1:8010"
@@ -67,6 +72,33 @@ def test_machines_are_told_from_people() -> None:
         assert all(gives_itself_away(Fetch(act.user_agent)) == (act.kind == "prefetch") for act in each)
         clicks = [act.after for act in each if act.kind == "click"]
         assert all(later - at > AT_ONCE.total_seconds() for at, later in itertools.pairwise(clicks))
+
+
+def test_what_cannot_be_reached_is_tried_again_before_anything_counts_as_read(tmp_path: Path) -> None:
+    who = next(address for address, done in _all().items() if [act.kind for act in done] == ["open", "click"])
+    now, away, asked = 0.0, True, []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/messages":
+            new = "cursor" not in request.url.params
+            return httpx.Response(200, json={"items": [ITEM | {"to": [who]}] if new else [], "next_cursor": "1"})
+        if away:
+            raise httpx.ConnectError("refused")
+        asked.append(request.url.path[:3])
+        return httpx.Response(503 if len(asked) == 1 else 200)
+
+    found = Installation(tmp_path, "demo", endpoints={"ingest": INGEST, "sandbox": "http://sandbox.test"})
+    with closing(Readers(found, lambda: now, httpx.MockTransport(answer))) as reading:
+        for _ in range(30):
+            reading.step()
+            now += 1.0
+        assert (asked, through(tmp_path)) == ([], None)
+        away = False
+        for _ in range(10):
+            reading.step()
+            now += 1.0
+    assert (len(asked), {*asked}) == (3, {"/o/", "/c/"})
+    assert through(tmp_path) == "1"
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,16 @@ class Page:
 class Readers:
     """`step` does what is due; `clock` gives seconds that only grow."""
 
-    def __init__(self, found: Installation, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        found: Installation,
+        clock: Callable[[], float] = time.monotonic,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self._ingest, self._sandbox = found.endpoints["ingest"], found.endpoints["sandbox"]
         self._path = found.data_dir / FILE
         self._clock = clock
-        self._client = httpx.Client(timeout=PATIENCE_SECONDS, trust_env=False)
+        self._client = httpx.Client(timeout=PATIENCE_SECONDS, trust_env=False, transport=transport)
         self._pages: deque[Page] = deque()
         self._cursor = through(found.data_dir)
         self._due: list[tuple[float, int, Act, Page]] = []
