@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine
 
 from services.admin.customer_edits import CustomerEdits
+from services.admin.imports import Imports
 from shared.clock import Clock
 from shared.errors import ForbiddenError
 from shared.keys import Key, Keyring, Role
@@ -28,6 +29,7 @@ class Admin:
     engine: Engine
     keyring: Keyring
     edits: CustomerEdits
+    imports: Imports
     clock: Clock
 
 

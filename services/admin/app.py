@@ -14,8 +14,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from services.admin.access import Admin
 from services.admin.console.pages import HOME
 from services.admin.console.routes import ROUTERS as PAGES
+from services.admin.console.routes import customer_imports
 from services.admin.customer_edits import CustomerEdits
 from services.admin.customer_events import CustomerEvents
+from services.admin.imports import Imports
 from services.admin.routes import ROUTERS
 from shared import problems, web
 from shared.clock import Clock, utc_now
@@ -53,12 +55,13 @@ def create_app(settings: AdminSettings, clock: Clock = utc_now) -> FastAPI:
         lifespan=lifespan,
         responses=problems.described(401, 403, 404, 422, 503),
     )
-    app.state.admin = Admin(store, keyring, CustomerEdits(store, events), clock)
+    app.state.admin = Admin(store, keyring, CustomerEdits(store, events), Imports(store, settings, clock), clock)
     # A mail that is too long is told so by its field, not by the whole request.
     web.install(
         app,
         lambda: why_not_ready(store),
-        larger=dict.fromkeys(("/v1/campaigns", f"{HOME}/campaigns"), LARGEST_CAMPAIGN),
+        larger=dict.fromkeys(("/v1/campaigns", f"{HOME}/campaigns"), LARGEST_CAMPAIGN)
+        | {f"{HOME}{customer_imports.PLACE}": customer_imports.LARGEST},
     )
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _database_away)

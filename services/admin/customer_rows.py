@@ -16,12 +16,12 @@ _TRUE, _FALSE = {"true", "yes", "y", "1"}, {"false", "no", "n", "0"}
 _FLAGS = {"email_verified", "marketing_consent"}
 
 
-def columns(header: list[str], mapping: list[str]) -> dict[str, str]:
-    """Field to column: as `field=column` says, else the column of the field's own name. Other columns are left out.
+def columns(header: list[str], mapping: list[str], *, by_name: bool = True) -> dict[str, str]:
+    """Field to column: as `field=column` says, else (`by_name`) the column of the field's own name. No other counts.
 
     Raises InvalidError for fields and columns that do not exist.
     """
-    chosen = {field: field for field in FIELDS if field in header}
+    chosen = {field: field for field in FIELDS if by_name and field in header}
     for given in mapping:
         field, equals, column = given.partition("=")
         if not equals or field not in FIELDS:

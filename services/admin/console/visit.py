@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, cast
+from http import HTTPStatus
+from typing import Annotated, Final, NamedTuple, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import ImmutableMultiDict
+from starlette.exceptions import HTTPException
 
 from services.admin import organizations
 from services.admin.access import DOES, REACH, Admin, Parts
@@ -75,13 +78,40 @@ def insist_on_own_page(request: Request) -> None:
         raise ForbiddenError("This form came from another site.")
 
 
+class Upload(NamedTuple):
+    """A file that was sent with a form; its name is the browser's word."""
+
+    name: str
+    content: bytes
+
+
 async def form_of(request: Request) -> Form:
-    """The fields of a form. Raises InvalidError."""
+    """The fields of a form; its files are kept for `Files`. Raises InvalidError."""
+    if request.headers.get("Content-Type", "").startswith("multipart/form-data"):
+        return await _with_files(request)
     try:
         text = (await request.body()).decode()
         return ImmutableMultiDict(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError:
         raise InvalidError("The form cannot be read. Load the page again and repeat it.") from None
+
+
+async def _with_files(request: Request) -> Form:
+    texts: list[tuple[str, str]] = []
+    files: dict[str, Upload] = {}
+    try:
+        async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
+            for name, value in form.multi_items():
+                if isinstance(value, str):
+                    texts.append((name, value))
+                else:
+                    files[name] = Upload(value.filename or "", await value.read())
+    except HTTPException as error:
+        if error.status_code != HTTPStatus.BAD_REQUEST:
+            raise
+        raise InvalidError(f"The form cannot be read: {error.detail}") from None
+    request.state.files = files
+    return ImmutableMultiDict(texts)
 
 
 def _find(parts: Admin, cookie: str) -> Visit | None:
@@ -111,8 +141,14 @@ def _form(request: Request, _: Annotated[Visit, Depends(visitor)]) -> Form:
     return cast("Form", request.state.form)
 
 
+def _files(request: Request, _: Annotated[Visit, Depends(visitor)]) -> Mapping[str, Upload]:
+    return cast("Mapping[str, Upload]", getattr(request.state, "files", {}))
+
+
 Viewer = Annotated[Visit, Depends(AtLeast("viewer"))]
 Marketer = Annotated[Visit, Depends(AtLeast("marketer"))]
 Owner = Annotated[Visit, Depends(AtLeast("owner"))]
 Posted = Annotated[Form, Depends(_form)]
 """The form of a request that changes something."""
+Files = Annotated[Mapping[str, Upload], Depends(_files)]
+"""The files sent with it, by the field's name."""

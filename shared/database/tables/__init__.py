@@ -4,7 +4,15 @@ and Citus can spread the rows by it.
 
 from shared.database.tables.columns import metadata
 from shared.database.tables.coupons import coupon, coupon_code, coupon_grant, coupon_use, redemption_outbox
-from shared.database.tables.customers import NAME_WORDS, WORD_ENDS, customer, customer_merge, erasure, flip
+from shared.database.tables.customers import (
+    NAME_WORDS,
+    WORD_ENDS,
+    customer,
+    customer_import,
+    customer_merge,
+    erasure,
+    flip,
+)
 from shared.database.tables.direct_mail import direct_mail
 from shared.database.tables.ledger import dead_letter, ledger, waiting_adjustment
 from shared.database.tables.mail import (
@@ -41,6 +49,7 @@ __all__ = [
     "coupon_grant",
     "coupon_use",
     "customer",
+    "customer_import",
     "customer_merge",
     "dead_letter",
     "direct_mail",

@@ -13,6 +13,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    Uuid,
     literal_column,
     text,
 )
@@ -115,4 +116,20 @@ erasure = Table(
     organization_key(),
     Column("customer_digest", LargeBinary, primary_key=True, comment="SHA-256 of organization and customer id"),
     required("erased_at", Instant, comment="events up to this instant count for nobody"),
+)
+
+customer_import = Table(
+    "customer_import",
+    metadata,
+    organization_key(),
+    Column("import_id", Uuid, primary_key=True),
+    required("state", Text, comment="running, done or failed"),
+    required("bytes", BigInteger, comment="of the file"),
+    required("bytes_read", BigInteger, server_default="0"),
+    required("published", BigInteger, server_default="0", comment="customers whose events are on their way"),
+    required("refused", BigInteger, server_default="0", comment="rows"),
+    Column("failure", Text, comment="what stopped it"),
+    required("started_at", Instant),
+    required("told_at", Instant, comment="when it last told of itself: one that runs and is silent has died"),
+    comment="Imports at the console: how far they are. Nothing of what the files hold.",
 )

@@ -8,12 +8,20 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path, Request, Response
 
-from services.admin import customer_csv, customers, memberships, segment_history, segment_members, segments
+from services.admin import (
+    customer_csv,
+    customers,
+    memberships,
+    segment_history,
+    segment_lists,
+    segment_members,
+    segments,
+)
 from services.admin.access import Admin, Now, Parts
 from services.admin.console import forms, pages
 from services.admin.console.forms import Errors
 from services.admin.console.pages import HOME, PageRoute
-from services.admin.console.visit import Marketer, Posted, Viewer, Visit
+from services.admin.console.visit import Files, Marketer, Posted, Viewer, Visit
 from services.admin.paging import Cursor
 from services.admin.routes.answers import csv_answer
 from services.admin.segment_history import History
@@ -81,6 +89,24 @@ def move(request: Request, segment_id: SegmentId, *, visit: Marketer, form: Post
     return pages.see(f"/segments/{segment_id}", note if done else f"Accepted: {note} They are moved within moments.")
 
 
+@router.post(f"{ONE}/list")
+def take(request: Request, segment_id: SegmentId, *, visit: Marketer, files: Files, parts: Parts, now: Now) -> Response:
+    """Add the customers of a CSV file to a static segment."""
+    file = files.get("file")
+    try:
+        if file is None or not file.content:
+            raise InvalidError("is missing or empty: choose it", "file")
+        with parts.engine.begin() as connection:
+            ids, listed = segment_lists.add(connection, visit.key, segment_id, file.content, now)
+    except RegularsError as error:
+        told = forms.errors_of(error)
+        return _one(request, visit, parts, segment_id, now=now, status=422, file_error=told["file"], bad=told[""])
+    with parts.engine.connect() as connection:
+        slot = segments.slot_of(connection, visit.organization_id, segment_id)
+        segment_members.wait_until_set(connection, visit.organization_id, slot, ids, inside=True)
+    return _one(request, visit, parts, segment_id, now=now, listed=listed)
+
+
 @router.post(f"{ONE}/copy")
 def freeze(
     request: Request, segment_id: SegmentId, *, visit: Marketer, form: Posted, parts: Parts, now: Now
@@ -132,7 +158,15 @@ def _one(
         labels = memberships.labels(connection, visit.organization_id)
     shown: dict[str, Any] = {"segment": segment, "members": members, "labels": labels, "cursor": cursor}
     shown |= {"history": history, "chart": _chart(history, visit.organization.time_zone)}
-    shown |= {"bad": "", "ids": "", "ids_error": "", "copy_name": "", "copy_errors": Errors()}
+    shown |= {
+        "bad": "",
+        "ids": "",
+        "ids_error": "",
+        "file_error": "",
+        "listed": None,
+        "copy_name": "",
+        "copy_errors": Errors(),
+    }
     return pages.show(request, visit, "segment", status, **shown | more)
 
 
