@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from services.admin.customer_edits import CustomerEdits
 from services.admin.imports import Imports
+from services.admin.lifetime_values import Learnt
 from shared.clock import Clock
 from shared.errors import ForbiddenError
 from shared.keys import Key, Keyring, Role
@@ -31,6 +32,7 @@ class Admin:
     edits: CustomerEdits
     imports: Imports
     clock: Clock
+    learnt: Learnt = field(default_factory=Learnt)
 
 
 def admin(request: Request) -> Admin:

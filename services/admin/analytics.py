@@ -1,5 +1,6 @@
 """Tables that say how things go: days and stores by what they sold, campaigns by what their mails did, coupons by what
-they brought, customers by the month in which they first came. Each can be had as CSV.
+they brought, customers by when they came last, by segment, and by the month in which they first came. Each can be had
+as CSV.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -15,8 +16,10 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, Date, cast, func, select
 
-from services.admin import attributions, campaigns, coupons, organizations, takings
+from services.admin import attributions, campaigns, coupons, groups_of_customers, organizations, takings
 from services.admin.csv_cells import cell, guarded
+from services.admin.groups_of_customers import Engagement, SegmentValue
+from services.admin.lifetime_values import Learnt
 from services.admin.overview import ACTIVE
 from services.admin.spans import Span
 from services.admin.takings import Day, Store
@@ -78,13 +81,12 @@ class Cohort(BaseModel):
 
 
 Rows = Sequence[BaseModel]
-Reader = Callable[[Connection, str, Span], Rows]
-Name = Literal["days", "stores", "campaigns", "coupons", "cohorts"]
+Reader = Callable[[Connection, str, Span, Learnt], Rows]
+Name = Literal["days", "stores", "campaigns", "coupons", "engagement", "segments", "cohorts"]
 
 
-def of_campaigns(connection: Connection, organization_id: str, span: Span) -> list[CampaignRates]:
+def of_campaigns(connection: Connection, organization_id: str) -> list[CampaignRates]:
     """The hundred that changed last, drafts aside."""
-    del span
     found = campaigns.begun(connection, organization_id, MOST)
     costs = attributions.costs(organizations.read(connection, organization_id))
     brought = attributions.of(connection, organization_id, [each.id for each in found])
@@ -111,9 +113,9 @@ def of_campaigns(connection: Connection, organization_id: str, span: Span) -> li
     ]
 
 
-def of_coupons(connection: Connection, organization_id: str, span: Span) -> list[CouponUse]:
+def of_coupons(connection: Connection, organization_id: str, now: datetime) -> list[CouponUse]:
     """The first hundred by code."""
-    found = coupons.page(connection, organization_id, MOST, None, span.now).items
+    found = coupons.page(connection, organization_id, MOST, None, now).items
     return [CouponUse.model_validate(each.model_dump()) for each in found]
 
 
@@ -147,25 +149,45 @@ def of_cohorts(connection: Connection, organization_id: str, span: Span) -> list
     ]
 
 
+def of_engagement(connection: Connection, organization_id: str, learnt: Learnt, now: datetime) -> list[Engagement]:
+    """By when they came last, with what they will spend."""
+    habits = learnt.of(connection, organization_id, now)
+    return groups_of_customers.by_engagement(connection, organization_id, habits, now)
+
+
+def of_segments(connection: Connection, organization_id: str, learnt: Learnt, now: datetime) -> list[SegmentValue]:
+    """The same by segment."""
+    habits = learnt.of(connection, organization_id, now)
+    return groups_of_customers.by_segment(connection, organization_id, habits, now)
+
+
 TABLES: Final = MappingProxyType[Name, tuple[type[BaseModel], Reader]](
     {
-        "days": (Day, takings.by_day),
-        "stores": (Store, takings.by_store),
-        "campaigns": (CampaignRates, of_campaigns),
-        "coupons": (CouponUse, of_coupons),
-        "cohorts": (Cohort, of_cohorts),
+        "days": (Day, lambda connection, own, span, _: takings.by_day(connection, own, span)),
+        "stores": (Store, lambda connection, own, span, _: takings.by_store(connection, own, span)),
+        "campaigns": (CampaignRates, lambda connection, own, _, __: of_campaigns(connection, own)),
+        "coupons": (CouponUse, lambda connection, own, span, _: of_coupons(connection, own, span.now)),
+        "engagement": (
+            Engagement,
+            lambda connection, own, span, learnt: of_engagement(connection, own, learnt, span.now),
+        ),
+        "segments": (
+            SegmentValue,
+            lambda connection, own, span, learnt: of_segments(connection, own, learnt, span.now),
+        ),
+        "cohorts": (Cohort, lambda connection, own, span, _: of_cohorts(connection, own, span)),
     }
 )
 
 
-def as_csv(connection: Connection, organization_id: str, name: Name, span: Span) -> str:
+def as_csv(connection: Connection, organization_id: str, name: Name, span: Span, learnt: Learnt) -> str:
     """A table with a header line; amounts in minor units."""
     kind, read = TABLES[name]
     header = list(kind.model_fields)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(header)
-    for row in read(connection, organization_id, span):
+    for row in read(connection, organization_id, span, learnt):
         cells = {column: cell(value) for column, value in row.model_dump().items()}
         writer.writerow([guarded(cells[column]) if column == NAME else cells[column] for column in header])
     return buffer.getvalue()

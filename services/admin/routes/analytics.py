@@ -8,12 +8,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Response
 
 from services.admin import analytics, organizations, takings
-from services.admin.access import Now, Parts, Viewer
+from services.admin.access import Admin, Now, Parts, Viewer
 from services.admin.analytics import CampaignRates, Cohort, CouponUse, Name
+from services.admin.groups_of_customers import Engagement, SegmentValue
 from services.admin.paging import Page
 from services.admin.routes.answers import CSV, table_answer
 from services.admin.spans import From, Span, Until, span
 from services.admin.takings import Day, Store
+from shared.keys import Key
 
 router = APIRouter(prefix="/analytics", tags=["analytics"])
 
@@ -46,17 +48,33 @@ def stores(key: Viewer, parts: Parts, asked: OfDays) -> Page[Store]:
 
 
 @router.get("/campaigns")
-def campaigns(key: Viewer, parts: Parts, asked: OfNow) -> Page[CampaignRates]:
+def campaigns(key: Viewer, parts: Parts) -> Page[CampaignRates]:
     """Rates, attributed revenue and ROI of the hundred campaigns that changed last, drafts aside."""
     with parts.engine.connect() as connection:
-        return Page(items=analytics.of_campaigns(connection, key.organization_id, asked), next_cursor=None)
+        return Page(items=analytics.of_campaigns(connection, key.organization_id), next_cursor=None)
 
 
 @router.get("/coupons")
-def coupons(key: Viewer, parts: Parts, asked: OfNow) -> Page[CouponUse]:
+def coupons(key: Viewer, parts: Parts, now: Now) -> Page[CouponUse]:
     """Redemptions, discount and revenue of the first hundred coupons by code."""
     with parts.engine.connect() as connection:
-        return Page(items=analytics.of_coupons(connection, key.organization_id, asked), next_cursor=None)
+        return Page(items=analytics.of_coupons(connection, key.organization_id, now), next_cursor=None)
+
+
+@router.get("/engagement")
+def engagement(key: Viewer, parts: Parts, now: Now) -> Page[Engagement]:
+    """Customers by their last visit: what they spent, and about what they will spend in twelve months."""
+    with parts.engine.connect() as connection:
+        found = analytics.of_engagement(connection, key.organization_id, parts.learnt, now)
+        return Page(items=found, next_cursor=None)
+
+
+@router.get("/segments")
+def segments(key: Viewer, parts: Parts, now: Now) -> Page[SegmentValue]:
+    """The same of each segment's members, by name."""
+    with parts.engine.connect() as connection:
+        found = analytics.of_segments(connection, key.organization_id, parts.learnt, now)
+        return Page(items=found, next_cursor=None)
 
 
 @router.get("/cohorts")
@@ -69,8 +87,7 @@ def cohorts(key: Viewer, parts: Parts, asked: OfNow) -> Page[Cohort]:
 def _of_days_as_csv(name: Name) -> Callable[..., Response]:
     def answer(key: Viewer, parts: Parts, asked: OfDays) -> Response:
         """The same as a file."""
-        with parts.engine.connect() as connection:
-            return table_answer(analytics.as_csv(connection, key.organization_id, name, asked), f"{name}.csv")
+        return _file(name, key, parts, asked)
 
     return answer
 
@@ -78,10 +95,15 @@ def _of_days_as_csv(name: Name) -> Callable[..., Response]:
 def _of_now_as_csv(name: Name) -> Callable[..., Response]:
     def answer(key: Viewer, parts: Parts, asked: OfNow) -> Response:
         """The same as a file."""
-        with parts.engine.connect() as connection:
-            return table_answer(analytics.as_csv(connection, key.organization_id, name, asked), f"{name}.csv")
+        return _file(name, key, parts, asked)
 
     return answer
+
+
+def _file(name: Name, key: Key, parts: Admin, asked: Span) -> Response:
+    with parts.engine.connect() as connection:
+        text = analytics.as_csv(connection, key.organization_id, name, asked, parts.learnt)
+    return table_answer(text, f"{name}.csv")
 
 
 OF_DAYS: Final = {"days", "stores"}

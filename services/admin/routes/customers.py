@@ -7,16 +7,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from services.admin import customer_csv, customers, segments
+from services.admin import customer_csv, customers, lifetime_values, segments
 from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
 from services.admin.customer_edits import Edited
 from services.admin.customers import Customer
+from services.admin.lifetime_values import LifetimeValue
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.routes.answers import ACCEPTED, CSV, csv_answer
 from services.admin.routes.customer_body import CHANGE, NEW
 from shared.problems import described
 
 router = APIRouter(tags=["customers"])
+
+
+class CustomerInFull(Customer):
+    """With what they are worth."""
+
+    lifetime_value: LifetimeValue
+
+
 # An id may hold a slash.
 CustomerId = Annotated[str, Path(min_length=1, max_length=64)]
 Given = Annotated[dict[str, Any], Body()]
@@ -60,12 +69,15 @@ def create(
 
 
 @router.get(ONE)
-def read(customer_id: CustomerId, key: Viewer, parts: Parts, response: Response) -> Customer:
-    """Profile, stats and segments. The ETag changes with the profile, not with sales."""
+def read(customer_id: CustomerId, key: Viewer, parts: Parts, now: Now, response: Response) -> CustomerInFull:
+    """Profile, stats, segments and lifetime value. The ETag changes with the profile, not with sales."""
+    whose = key.organization_id
     with parts.engine.connect() as connection:
-        found = customers.read(connection, key.organization_id, customer_id)
+        found = customers.read(connection, whose, customer_id)
+        habits = parts.learnt.of(connection, whose, now)
+        value = lifetime_values.of_customer(connection, whose, customer_id, habits, now)
     response.headers["ETag"] = customers.etag(found)
-    return found
+    return CustomerInFull(**dict(found), lifetime_value=value)
 
 
 @router.patch(ONE, response_model=Customer, openapi_extra=CHANGE, responses=described(412) | ACCEPTED)

@@ -15,8 +15,9 @@ from services.admin.console.forms import Errors
 from services.admin.console.pages import HOME, PageRoute
 from services.admin.console.visit import Viewer
 from services.admin.routes.answers import table_answer
-from services.admin.spans import DAY, From, Span, Until, span
+from services.admin.spans import DAY, From, Until, span
 from services.admin.takings import Day
+from shared.domain.lifetime_value import FEWEST
 from shared.domain.money import minor_units
 from shared.domain.roi import PERCENT
 from shared.errors import InvalidError
@@ -64,10 +65,10 @@ def sales_part(
 
 
 @router.get("/campaigns")
-def of_campaigns(request: Request, visit: Viewer, parts: Parts, now: Now) -> Response:
+def of_campaigns(request: Request, visit: Viewer, parts: Parts) -> Response:
     """What their mails did, and what they brought."""
     with parts.engine.connect() as connection:
-        found = analytics.of_campaigns(connection, visit.organization_id, _now(visit, now))
+        found = analytics.of_campaigns(connection, visit.organization_id)
     margin = attributions.costs(visit.organization).counted_margin * 100 / PERCENT
     return pages.show(request, visit, "analytics_campaigns", campaigns=found, margin=margin)
 
@@ -76,16 +77,21 @@ def of_campaigns(request: Request, visit: Viewer, parts: Parts, now: Now) -> Res
 def of_coupons(request: Request, visit: Viewer, parts: Parts, now: Now) -> Response:
     """What they brought."""
     with parts.engine.connect() as connection:
-        found = analytics.of_coupons(connection, visit.organization_id, _now(visit, now))
+        found = analytics.of_coupons(connection, visit.organization_id, now)
     return pages.show(request, visit, "analytics_coupons", coupons=found)
 
 
 @router.get("/customers")
 def of_customers(request: Request, visit: Viewer, parts: Parts, now: Now) -> Response:
-    """Who came when, and again."""
+    """Who came when and again, what they spent, and what they will."""
+    whose = visit.organization_id
     with parts.engine.connect() as connection:
-        found = analytics.of_cohorts(connection, visit.organization_id, _now(visit, now))
-    return pages.show(request, visit, "analytics_customers", cohorts=found)
+        groups = analytics.of_engagement(connection, whose, parts.learnt, now)
+        segments = analytics.of_segments(connection, whose, parts.learnt, now)
+        cohorts = analytics.of_cohorts(connection, whose, span(now, visit.organization.time_zone))
+    shown: dict[str, Any] = {"engagement": groups, "segments": segments, "cohorts": cohorts, "fewest": FEWEST}
+    shown["is_learnt"] = any(each.predicted_12_months is not None for each in groups)
+    return pages.show(request, visit, "analytics_customers", **shown)
 
 
 @router.get("/{name}.csv")
@@ -93,11 +99,8 @@ def as_csv(*, visit: Viewer, parts: Parts, now: Now, name: Name, first: From = N
     """One table as a file."""
     asked = span(now, visit.organization.time_zone, first, until)
     with parts.engine.connect() as connection:
-        return table_answer(analytics.as_csv(connection, visit.organization_id, name, asked), f"{name}.csv")
-
-
-def _now(visit: Viewer, now: datetime) -> Span:
-    return span(now, visit.organization.time_zone)
+        text = analytics.as_csv(connection, visit.organization_id, name, asked, parts.learnt)
+    return table_answer(text, f"{name}.csv")
 
 
 def _chart(days: list[Day], currency: str) -> dict[str, Any]:

@@ -8,7 +8,16 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
-from services.admin import customer_csv, customers, decisions, memberships, personal_data, segments, timeline
+from services.admin import (
+    customer_csv,
+    customers,
+    decisions,
+    lifetime_values,
+    memberships,
+    personal_data,
+    segments,
+    timeline,
+)
 from services.admin.access import Now, Parts
 from services.admin.console import happenings, pages, profile_form
 from services.admin.console.happenings import Line
@@ -99,12 +108,14 @@ def one(request: Request, visit: Visit, parts: Parts, customer_id: str, *, statu
     whose = (visit.organization_id, customer_id)
     with parts.engine.connect() as connection:
         customer = customers.read(connection, *whose)
+        now = parts.clock()
+        value = lifetime_values.of_customer(connection, *whose, parts.learnt.of(connection, whose[0], now), now)
         happened = timeline.page(connection, *whose, FIRST, None)
         mails = decisions.of_customer(connection, *whose, FIRST, None)
         lines = _lines(connection, visit, happened)
         labels = memberships.labels(connection, visit.organization_id)
     shown: dict[str, Any] = {"customer": customer, "labels": labels, "lines": lines, "happened": happened}
-    shown |= {name: profile_form.in_words(getattr(customer, name)) for name in profile_form.DAYS}
+    shown |= {"value": value} | {name: profile_form.in_words(getattr(customer, name)) for name in profile_form.DAYS}
     return pages.show(request, visit, "customer", status, **shown | {"mails": mails, "bad": ""} | more)
 
 
