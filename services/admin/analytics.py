@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Date, cast, func, select
 
 from services.admin import attributions, campaigns, coupons, groups_of_customers, organizations, takings
 from services.admin.csv_cells import cell, guarded
-from services.admin.groups_of_customers import Engagement, SegmentValue
+from services.admin.groups_of_customers import Engagement, Groups, SegmentValue
 from services.admin.lifetime_values import Learnt
 from services.admin.overview import ACTIVE
 from services.admin.spans import Span
@@ -149,16 +149,19 @@ def of_cohorts(connection: Connection, organization_id: str, span: Span) -> list
     ]
 
 
+def of_groups(connection: Connection, organization_id: str, learnt: Learnt, now: datetime) -> Groups:
+    """Customers by when they came last and by segment, with what they will spend."""
+    return groups_of_customers.read(connection, organization_id, learnt.of(connection, organization_id, now), now)
+
+
 def of_engagement(connection: Connection, organization_id: str, learnt: Learnt, now: datetime) -> list[Engagement]:
-    """By when they came last, with what they will spend."""
-    habits = learnt.of(connection, organization_id, now)
-    return groups_of_customers.by_engagement(connection, organization_id, habits, now)
+    """By when they came last."""
+    return of_groups(connection, organization_id, learnt, now).by_engagement()
 
 
 def of_segments(connection: Connection, organization_id: str, learnt: Learnt, now: datetime) -> list[SegmentValue]:
-    """The same by segment."""
-    habits = learnt.of(connection, organization_id, now)
-    return groups_of_customers.by_segment(connection, organization_id, habits, now)
+    """By segment."""
+    return of_groups(connection, organization_id, learnt, now).by_segment(connection, organization_id)
 
 
 TABLES: Final = MappingProxyType[Name, tuple[type[BaseModel], Reader]](

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Connection, case, func, literal, null, select
+from sqlalchemy import Connection, case, func, literal, null, select
 
 from services.admin import memberships
 from services.admin.lifetime_values import History
@@ -15,6 +16,7 @@ from services.admin.overview import ACTIVE, COOLING
 from shared.database.tables import customer
 from shared.domain.lifetime_value import Habits
 
+NAMES: Final = ("active", "cooling", "asleep", "none yet")
 SUMS: Final = ("customers", "buyers", "regulars", "active", "spent", "discount_given", "predicted")
 
 Buyers = Annotated[int, Field(description="With a visit or more.")]
@@ -57,50 +59,61 @@ class SegmentValue(BaseModel):
     predicted_per_customer: PredictedEach
 
 
-def by_engagement(
-    connection: Connection, organization_id: str, habits: Habits | None, now: datetime
-) -> list[Engagement]:
-    """In one pass over the customers; groups without anybody are left out."""
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """All customers, added up by their last visit and by which segments they are in together: one pass for both."""
+
+    rows: Sequence[Mapping[str, Any]]
+    habits: Habits | None
+
+    def by_engagement(self) -> list[Engagement]:
+        """Groups without anybody are left out."""
+        sums = _Sums()
+        for row in self.rows:
+            sums.add(row["engagement"], row)
+        return [Engagement(engagement=name, **_told(sums[name], self.habits)) for name in NAMES if name in sums]
+
+    def by_segment(self, connection: Connection, organization_id: str) -> list[SegmentValue]:
+        """By name."""
+        sums, slots = _Sums(), memberships.slots(connection, organization_id)
+        for row in self.rows:
+            for segment_id in memberships.ids(row["memberships"], slots):
+                sums.add(segment_id, row)
+        labels = memberships.labels(connection, organization_id)
+        return [
+            SegmentValue(segment_id=segment_id, name=label.name, **_told(sums[segment_id], self.habits))
+            for segment_id, label in labels.items()
+        ]
+
+
+class _Sums(dict[str, dict[str, float]]):
+    """By name; nothing at all for a name that is not in it."""
+
+    def __missing__(self, name: str) -> dict[str, float]:
+        return dict.fromkeys(SUMS, 0)
+
+    def add(self, name: str, row: Mapping[str, Any]) -> None:
+        sums = self.setdefault(name, self[name])
+        for each in SUMS:
+            sums[each] += row[each] or 0
+
+
+def read(connection: Connection, organization_id: str, habits: Habits | None, now: datetime) -> Groups:
+    """In one pass over the customers."""
     last = customer.c.last_visit_at
-    group = case(
+    engagement = case(
         (last > now - ACTIVE, literal("active")),
         (last > now - COOLING, literal("cooling")),
         (last.is_not(None), literal("asleep")),
         else_=literal("none yet"),
     )
-    found = {row["what"]: row for row in _summed(connection, organization_id, group, habits, now)}
-    names = [name for name in ("active", "cooling", "asleep", "none yet") if name in found]
-    return [Engagement(engagement=name, **_told(found[name], habits)) for name in names]
-
-
-def by_segment(
-    connection: Connection, organization_id: str, habits: Habits | None, now: datetime
-) -> list[SegmentValue]:
-    """By name. The customers are added up by which segments they are in together, and those sums by segment."""
-    sums: dict[str, dict[str, float]] = {}
-    slots = memberships.slots(connection, organization_id)
-    for row in _summed(connection, organization_id, customer.c.memberships, habits, now):
-        for segment_id in memberships.ids(row["what"], slots):
-            sum_of = sums.setdefault(segment_id, dict.fromkeys(SUMS, 0))
-            for name in SUMS:
-                sum_of[name] += row[name] or 0
-    labels = memberships.labels(connection, organization_id)
-    nobody = dict.fromkeys(SUMS, 0)
-    return [
-        SegmentValue(segment_id=segment_id, name=label.name, **_told(sums.get(segment_id, nobody), habits))
-        for segment_id, label in labels.items()
-    ]
-
-
-def _summed(
-    connection: Connection, organization_id: str, group: ColumnElement[Any], habits: Habits | None, now: datetime
-) -> Iterable[Mapping[str, Any]]:
     came = customer.c.visit_count > 0
     number = func.count()
     predicted = null() if habits is None else func.sum(History.until(now).predicted(habits)).filter(came)
     wanted = (
         select(
-            group.label("what"),
+            engagement.label("engagement"),
+            customer.c.memberships,
             number.label("customers"),
             number.filter(came).label("buyers"),
             number.filter(customer.c.visit_count > 1).label("regulars"),
@@ -110,9 +123,9 @@ def _summed(
             predicted.label("predicted"),
         )
         .where(customer.c.organization_id == organization_id)
-        .group_by("what")
+        .group_by("engagement", customer.c.memberships)
     )
-    return [dict(row) for row in connection.execute(wanted).mappings()]
+    return Groups([dict(row) for row in connection.execute(wanted).mappings()], habits)
 
 
 def _told(sums: Mapping[str, Any], habits: Habits | None) -> dict[str, Any]:

@@ -59,8 +59,7 @@ class History:
     def until(cls, now: datetime) -> History:
         """A till's clock may run ahead: what is to come counts as now."""
         first, last = customer.c.first_visit_at, customer.c.last_visit_at
-        recency: ColumnElement[float] = cast(func.extract("epoch", last - first) / WEEK, Double)
-        age: ColumnElement[float] = cast(func.extract("epoch", now - first) / WEEK, Double)
+        recency, age = _weeks(last - first), _weeks(now - first)
         return cls(cast(customer.c.visit_count, Double), recency, func.greatest(age, recency))
 
     def predicted(self, habits: Habits) -> ColumnElement[float]:
@@ -114,6 +113,11 @@ def _learn(connection: Connection, organization_id: str, now: datetime) -> Habit
     )
     rows = np.array([tuple(row) for row in connection.execute(wanted)], dtype=np.float64)
     return learn(*rows.T) if len(rows) else None
+
+
+def _weeks(lapse: ColumnElement[Any]) -> ColumnElement[float]:
+    """By date_part, whose floats are several times faster here than the numerics of EXTRACT."""
+    return cast(func.date_part("epoch", lapse) / WEEK, Double)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -86,11 +86,16 @@ def of_customers(request: Request, visit: Viewer, parts: Parts, now: Now) -> Res
     """Who came when and again, what they spent, and what they will."""
     whose = visit.organization_id
     with parts.engine.connect() as connection:
-        groups = analytics.of_engagement(connection, whose, parts.learnt, now)
-        segments = analytics.of_segments(connection, whose, parts.learnt, now)
+        groups = analytics.of_groups(connection, whose, parts.learnt, now)
+        segments = groups.by_segment(connection, whose)
         cohorts = analytics.of_cohorts(connection, whose, span(now, visit.organization.time_zone))
-    shown: dict[str, Any] = {"engagement": groups, "segments": segments, "cohorts": cohorts, "fewest": FEWEST}
-    shown["is_learnt"] = any(each.predicted_12_months is not None for each in groups)
+    shown: dict[str, Any] = {
+        "engagement": groups.by_engagement(),
+        "segments": segments,
+        "cohorts": cohorts,
+        "fewest": FEWEST,
+    }
+    shown["is_learnt"] = groups.habits is not None
     return pages.show(request, visit, "analytics_customers", **shown)
 
 
