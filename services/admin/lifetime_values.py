@@ -116,7 +116,7 @@ def _learn(connection: Connection, organization_id: str, now: datetime) -> Habit
 
 
 def _weeks(lapse: ColumnElement[Any]) -> ColumnElement[float]:
-    """By date_part, whose floats are several times faster here than the numerics of EXTRACT."""
+    """By date_part: with the numerics of EXTRACT a prediction for a million takes twice as long."""
     return cast(func.date_part("epoch", lapse) / WEEK, Double)
 
 
