@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+UNSTORABLE = "holds what cannot be stored, such as a NUL character or half of a surrogate pair: take it out"
+
 
 class RegularsError(Exception):
     """Root of all errors raised on purpose."""

@@ -76,7 +76,7 @@ def install(app: FastAPI) -> None:
     """
     app.add_exception_handler(RegularsError, _known)
     app.add_exception_handler(RequestValidationError, _unreadable)
-    app.add_exception_handler(HTTPException, _by_framework)
+    app.add_exception_handler(HTTPException, by_framework)
     for kind in AWAY:
         app.add_exception_handler(kind, _without_database)
 
@@ -149,7 +149,8 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
     return Problem(422, HTTPStatus(422).phrase, detail, errors=errors).response()
 
 
-async def _by_framework(request: Request, error: Exception) -> JSONResponse:
+async def by_framework(request: Request, error: Exception) -> JSONResponse:
+    """What the framework refuses: an unknown path, a method, a body that is too large."""
     assert isinstance(error, HTTPException)  # noqa: S101
     phrase = HTTPStatus(error.status_code).phrase
     detail = "" if error.detail == phrase else str(error.detail)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
 
 from services.admin.access import Admin
+from services.admin.console import pages
 from services.admin.console.pages import HOME
 from services.admin.console.routes import ROUTERS as PAGES
 from services.admin.console.routes import customer_imports
@@ -22,7 +24,7 @@ from services.admin.routes import ROUTERS
 from shared import problems, web
 from shared.clock import Clock, utc_now
 from shared.database.engine import engine
-from shared.errors import InvalidError, TransientError
+from shared.errors import UNSTORABLE, InvalidError, TransientError
 from shared.keys import Keyring
 from shared.settings import AdminSettings
 
@@ -65,6 +67,7 @@ def create_app(settings: AdminSettings, clock: Clock = utc_now) -> FastAPI:
     )
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _database_away)
+    app.add_exception_handler(HTTPException, _by_framework)
     app.add_exception_handler(DataError, _unstorable)
     app.add_exception_handler(UnicodeEncodeError, _unstorable)
     for router in ROUTERS:
@@ -85,10 +88,17 @@ def why_not_ready(store: Engine) -> str | None:
     return None
 
 
+async def _by_framework(request: Request, error: Exception) -> Response:
+    """At the console a page, like all that it answers."""
+    if request.url.path == HOME or request.url.path.startswith(f"{HOME}/"):
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this kind only
+        return pages.refused(request, error)
+    return await problems.by_framework(request, error)
+
+
 async def _database_away(_: Request, __: Exception) -> JSONResponse:
     return problems.of(TransientError("The database does not answer now. Try again.", 2)).response()
 
 
 async def _unstorable(_: Request, __: Exception) -> JSONResponse:
-    message = "holds what cannot be stored, such as a NUL character or half of a surrogate pair: take it out"
-    return problems.of(InvalidError(message)).response()
+    return problems.of(InvalidError(UNSTORABLE)).response()

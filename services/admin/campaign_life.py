@@ -52,7 +52,7 @@ def after(step: Step, state: State, *, automatic: bool, planned: bool) -> State:
     if state in _REACHED[step]:
         return state
     if step is Step.SEND and automatic:
-        raise ConflictError("This campaign has a trigger: activate it. To send it once, set the trigger to null.")
+        raise ConflictError("This campaign goes by itself: activate it. To send it once, take its trigger out.")
     if step is Step.ACTIVATE and not automatic:
         raise ConflictError("This campaign has no trigger: send it, or give it a trigger first.")
     if state not in _FROM[step]:

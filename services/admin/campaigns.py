@@ -130,7 +130,9 @@ def take(
         values: dict[str, Any] = {"state": state, "error": None, "failures_in_row": 0, "updated_at": now}
         if step is Step.SEND:
             if at is not None and at < now:
-                raise InvalidError(f"must not lie in the past; it is {now.isoformat()}. Use null for now", "at")
+                raise InvalidError(
+                    f"must not lie in the past; it is {now.isoformat()}. Leave it empty to send now", "at"
+                )
             values["send_at"] = at or now
             if at is None:
                 _refuse_empty(connection, key.organization_id, campaign_id)

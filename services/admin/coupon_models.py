@@ -27,7 +27,7 @@ def _code(value: str) -> str:
 
 def _limit(value: int) -> int:
     if value < 1:
-        raise ValueError("must be at least 1; null for no limit, and state paused to stop a coupon")
+        raise ValueError("must be at least 1; leave it empty for no limit, and pause a coupon to stop it")
     return value
 
 

@@ -83,7 +83,7 @@ def change(
     if any(values[name] != getattr(before, name) for name in FIXED_ONCE_USED) and _is_used(connection, key, code):
         raise ConflictError(
             f"{code} was used already, so its type and value stay as they are: what was promised is kept. "
-            f"POST /v1/coupons/{code}/copies makes a copy that can be changed."
+            "Copy it: the copy can be changed."
         )
     if given:
         statement = update(coupon).where(*_is(key.organization_id, code))

@@ -57,7 +57,9 @@ class CustomerEdits:
                 self._publish(organization_id, changes, now)
                 _record(connection, key, "customer.created", customer_id, fields)
             elif not are_counted(connection, organization_id, changes[:1]):
-                raise ConflictError(f"Customer {customer_id!r} exists already. Change them by PATCH.")
+                raise ConflictError(
+                    f"Customer {customer_id!r} exists already. Change that one instead, or choose another id."
+                )
         return self._counted(organization_id, customer_id, changes)
 
     def change(

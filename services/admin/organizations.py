@@ -82,7 +82,7 @@ class OrganizationChange(BaseModel):
         """Refuse half a span of quiet hours."""
         ends = {"quiet_from", "quiet_until"} & self.model_fields_set
         if len(ends) == 1 or (self.quiet_from is None) != (self.quiet_until is None):
-            raise ValueError("give quiet_from and quiet_until together, or null for both")
+            raise ValueError("give quiet_from and quiet_until together, or leave both empty")
         if any(end is not None and end.tzinfo for end in (self.quiet_from, self.quiet_until)):
             raise ValueError("quiet hours are in local time: give 21:00, without a zone")
         return self

@@ -88,7 +88,7 @@ class CampaignCoupon:
         """Raises InvalidError where mails that go at `at` would carry a code that does not count."""
         code = self.coupon.code
         if self.coupon.state == "archived":
-            raise InvalidError(f"{code} is archived. Choose another coupon, or set its state to active", FIELD)
+            raise InvalidError(f"{code} is archived. Choose another coupon, or activate it", FIELD)
         until = self.coupon.valid_until
         if until is not None and until <= at:
             message = f"{code} ends at {until.isoformat()}, before the mails go. Let it last longer, or choose another"
@@ -147,5 +147,5 @@ def check(connection: Connection, organization_id: str, code: str | None, *, uni
         return
     found = read(connection, organization_id, code, unique_codes=unique_codes)
     if found is None:
-        raise InvalidError(f"There is no coupon {code!r}. POST /v1/coupons makes one.", FIELD)
+        raise InvalidError(f"There is no coupon {code!r}. Make it first, or choose another", FIELD)
     found.check(at)

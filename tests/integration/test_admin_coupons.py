@@ -271,7 +271,7 @@ def test_a_grant_goes_to_who_the_customer_is_now(api: Api) -> None:
 
 def test_what_is_refused_says_what_to_do_in_plain_words(api: Api) -> None:
     for rules, says in (
-        ({"limit_total": 0}, "limit_total: must be at least 1; null for no limit"),
+        ({"limit_total": 0}, "limit_total: must be at least 1; leave it empty for no limit"),
         ({"code": "A"}, "code: must be 4 to 20 letters A-Z and digits"),
     ):
         assert api("POST", "/coupons", VIP | rules).json()["detail"].startswith(says)

@@ -172,3 +172,36 @@ def test_a_storm_of_sign_ins_is_put_off_and_leaves_no_trace(api: Api, monkeypatc
     assert answer.status_code == 503
     assert "Try again" in answer.text
     assert sign_in(api, email, PASSWORD).status_code == 303
+
+
+def test_what_goes_wrong_at_the_console_is_told_by_a_page_without_the_inside(
+    api: Api, visit: Visit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = visit(console.add_user(api, "marketer"))
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("secret of the inside")
+
+    monkeypatch.setattr("services.admin.overview.customers", broken)
+    answer = client.get("/console", headers={"X-Request-Id": "r-17"})
+    assert answer.status_code == 500
+    assert "tells more: r-17" in answer.text
+    assert ">Customers</a>" in answer.text
+    assert "secret of the inside" not in answer.text
+    assert "secret of the inside" in "".join(capsys.readouterr())
+    part = client.get("/console", headers={"HX-Request": "true"})
+    assert (part.status_code, "<html" in part.text) == (500, False)
+    huge = b"form_token=x&name=" + b"x" * 1_100_000
+    sent = {"Content-Type": "application/x-www-form-urlencoded"}
+    for path, method, body, status, told in [
+        ("/console/nothing/here", "GET", b"", 404, "There is no such page."),
+        ("/console/static/x/none.css", "GET", b"", 404, "There is no such file."),
+        ("/console/sign-out", "GET", b"", 405, "only takes forms"),
+        ("/console/new-customer", "POST", huge, 413, "more than can be sent at once"),
+        ("/console/customers?search=%00x&cursor=y", "GET", b"", 422, "Something in it must be changed"),
+        ("/console/customers?search=%ED%A0%80", "GET", b"", 200, "Nobody found"),
+    ]:
+        answer = client.request(method, path, content=body, headers=sent)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
+        assert told in answer.text, path
+    assert api.client.get("/consoles").headers["content-type"] == "application/problem+json"

@@ -17,12 +17,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from sqlalchemy.exc import DataError
+from starlette.exceptions import HTTPException
 
 from services.admin.console.visit import SignInNeededError, Visit
 from shared import problems
 from shared.database.away import AWAY
 from shared.domain.money import format_money
-from shared.errors import NotFoundError, RegularsError, TransientError
+from shared.errors import UNSTORABLE, InvalidError, NotFoundError, RegularsError, TransientError
+from shared.logging import logger
+from shared.web import request_id_of
 from shared.wording import counted
 
 HOME: Final = "/console"
@@ -40,6 +44,21 @@ HEADERS: Final = {
 STATIC: Final = files("services.admin.console") / "static"
 VERSION: Final = sha256(b"".join(each.read_bytes() for each in sorted(STATIC.iterdir(), key=str))).hexdigest()[:12]
 """Part of the address of each static file, so that browsers keep it until it changes."""
+
+
+TITLES: Final[dict[int, str]] = {
+    HTTPStatus.FORBIDDEN: "Not allowed",
+    HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.CONFLICT: "Not possible now",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Something in it must be changed",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not now",
+}
+REFUSED: Final[dict[int, tuple[str, str]]] = {
+    HTTPStatus.NOT_FOUND: ("Not found", "There is no such page."),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("Not found", "This address only takes forms. Go back to the page with the form."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("Too large", "This is more than can be sent at once. Send it in parts."),
+}
+log = logger(__name__)
 
 
 @pass_context
@@ -110,23 +129,54 @@ class PageRoute(APIRoute):
                 return await handler(request)
             except SignInNeededError:
                 return _to_sign_in(request)
-            except RequestValidationError:
-                return failure(request, NotFoundError("There is no such page."))
-            except AWAY:
-                return failure(request, TransientError("The database is away. Try again in a moment.", 2))
-            except RegularsError as error:
-                return failure(request, error)
+            except HTTPException as error:
+                return refused(request, error)
+            except Exception as error:
+                known = _known(error)
+                if known is None:
+                    log.exception("request.failed", route=self.path, method=request.method)
+                    return _unexpected(request)
+                return failure(request, known)
 
         return handle
 
 
+def _known(error: Exception) -> RegularsError | None:
+    """What an error tells whoever looks at the page; None for what nobody expected."""
+    if isinstance(error, RequestValidationError):
+        return NotFoundError("There is no such page.")
+    if isinstance(error, AWAY):
+        return TransientError("The database is away. Try again in a moment.", 2)
+    if isinstance(error, DataError | UnicodeEncodeError):
+        return InvalidError(f"What was sent {UNSTORABLE}.")
+    return error if isinstance(error, RegularsError) else None
+
+
 def failure(request: Request, error: RegularsError) -> Response:
     """What went wrong and what to do; for a part of a page that part only."""
-    problem = problems.of(error)
-    is_part = "HX-Request" in request.headers
-    return show(
-        request, None, "failure_part" if is_part else "failure", problem.status, title=problem.title, message=str(error)
+    status = problems.of(error).status
+    return _failed(request, status, TITLES.get(status, "That did not work"), str(error))
+
+
+def refused(request: Request, error: HTTPException) -> Response:
+    """What the framework refuses, in the words of somebody who looks at a page."""
+    title, message = REFUSED.get(error.status_code, ("That did not work", str(error.detail)))
+    return _failed(request, error.status_code, title, message)
+
+
+def _unexpected(request: Request) -> Response:
+    """Tells nothing of the inside: the log has it under the request's id."""
+    message = (
+        "This is a defect of Regulars, not of what you did. Try again; if it stays so, give whoever runs Regulars "
+        f"this id, under which its log tells more: {request_id_of(request.scope)}"
     )
+    return _failed(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong", message)
+
+
+def _failed(request: Request, status: int, title: str, message: str) -> Response:
+    visit = getattr(request.state, "visit", None)  # with the menu, for who was found to be signed in
+    template = "failure_part" if "HX-Request" in request.headers else "failure"
+    return show(request, visit, template, status, title=title, message=message)
 
 
 def _to_sign_in(request: Request) -> Response:

@@ -58,6 +58,7 @@ async def visitor(request: Request, parts: Parts) -> Visit:
     visit = await run_in_threadpool(_find, parts, request.cookies.get(COOKIE, ""))
     if visit is None:
         raise SignInNeededError("Sign in first.")
+    request.state.visit = visit
     if request.method not in SAFE:
         insist_on_own_page(request)
         form = await form_of(request)

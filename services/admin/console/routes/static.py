@@ -6,11 +6,11 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from services.admin.console.pages import HOME, STATIC
+from services.admin.console.pages import HOME, STATIC, PageRoute
 from shared.errors import NotFoundError
 
 KINDS: Final = {"css": "text/css", "js": "text/javascript"}
-router = APIRouter(include_in_schema=False)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(HOME + "/static/{version}/{name}")
