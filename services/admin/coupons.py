@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, text, update
 
 from services.admin import audit, coupon_counts, segments
 from services.admin.coupon_models import Coupon, NewCoupon, Rules, check, columns, fields
@@ -33,6 +33,19 @@ def page(connection: Connection, organization_id: str, limit: int, cursor: str |
         wanted = wanted.where(coupon.c.code > last)
     rows = connection.execute(wanted.limit(limit + 1)).all()
     return cut(_shown(connection, organization_id, rows, now), limit, lambda item: (item.code,))
+
+
+def offered(connection: Connection, organization_id: str, text: str, most: int, now: datetime) -> list[Coupon]:
+    """Those that are not archived with `text` in code or name, by code."""
+    fits = or_(coupon.c.code.icontains(text, autoescape=True), coupon.c.name.icontains(text, autoescape=True))
+    own = (coupon.c.organization_id == organization_id, coupon.c.state != "archived")
+    rows = connection.execute(select(coupon).where(*own, fits).order_by(coupon.c.code).limit(most)).all()
+    return _shown(connection, organization_id, rows, now)
+
+
+def exists(connection: Connection, organization_id: str, code: str) -> bool:
+    """Whether there is such a coupon."""
+    return connection.execute(select(coupon.c.code).where(*_is(organization_id, code))).first() is not None
 
 
 def read(connection: Connection, organization_id: str, code: str, now: datetime) -> Coupon:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
-from shared.database.tables import campaign, direct_mail, organization
+from shared.database.tables import campaign, coupon, direct_mail, organization, segment
 from shared.settings import AdminSettings
 from tests import console
 from tests.admin import Api, running
@@ -285,3 +285,47 @@ def write(page: Page) -> None:
     page.get_by_role("button", name="{first_name}").click()
     assert body.input_value() == "Good to see you, {first_name}!"
     expect(page.locator(".field .error")).to_have_count(0)
+
+
+@pytest.mark.skipif(console.CHROMIUM is None, reason="no Chromium on this machine")
+def test_every_coupon_and_segment_can_be_chosen_however_many_there_are(api: Api) -> None:
+    email = console.add_user(api, "marketer")
+    for table, given in [
+        (coupon, {"name": "Of <b>", "type": "fixed", "value": 100}),
+        (segment, {"kind": "static", "state": "live", "progress": 1}),
+    ]:
+        own = [
+            {"code": f"SAVE{n:03}"}
+            if table is coupon
+            else {"segment_id": f"s-{n}", "slot": n, "name": f"List {n:03} <i>"}
+            for n in range(20, 540)
+        ]
+        with api.engine.begin() as connection:
+            connection.execute(insert(table), [given | each | {"organization_id": "demo"} for each in own])
+    with console.browser() as chromium:
+        page = console.signed_in(chromium, api, email)
+        page.goto("/console/campaigns/-/edit")
+        page.get_by_label("Name", exact=True).fill("Spring")
+        page.get_by_label("Subject", exact=True).fill("Hello")
+        page.get_by_label("Body", exact=True).fill("Take {coupon_code}")
+        with page.expect_response("**/coupons?coupon_code=save53"):
+            page.locator("[name=coupon_code]").press_sequentially("save53")
+        page.locator("#codes option[value=SAVE539]").wait_for(state="attached")
+        assert page.locator("#codes option").count() == 10
+        assert "Of <b>" in page.locator("#codes option").first.inner_text()
+        page.locator("[name=coupon_code]").press_sequentially("9")
+        page.keyboard.press("Tab")
+        page.get_by_label("Search: In any of these segments").press_sequentially("539")
+        assert page.locator("[id='f-audience.include_segments'] label:visible").count() == 1
+        page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        page.get_by_role("button", name="Save").click()
+        page.get_by_role("status").get_by_text("Saved").wait_for()
+        assert "SAVE539" in page.locator("main").inner_text()
+        assert "List 539 <i>" in page.locator("main").inner_text()
+        page.goto("/console/customers")
+        page.get_by_label("Search: Segment").press_sequentially("list 539")
+        assert page.get_by_label("Segment", exact=True).locator("option").count() == 2
+        page.get_by_label("Segment", exact=True).select_option("List 539 <i>")
+        page.get_by_role("button", name="Find").click()
+        assert page.url.endswith("segment=s-539")

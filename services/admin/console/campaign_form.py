@@ -8,6 +8,7 @@ from typing import Any, Final
 from services.admin.console import forms
 from services.admin.console.forms import Errors
 from services.admin.console.visit import Form
+from shared.domain.coupons.codes import normalise
 from shared.errors import RegularsError
 
 SUBJECTS: Final = tuple(f"ab_test.subjects[{place}]" for place in range(4))
@@ -73,6 +74,7 @@ def typed_fields(form: Form) -> Fields:
     """As they were typed."""
     shown: Fields = forms.texts(form, TEXTS)
     shown |= {name: form.getlist(name) for name in LISTS} | {name: name in form for name in SWITCHES}
+    shown["coupon_code"] = normalise(shown["coupon_code"])
     return shown | {"body": form.get("body", "").replace("\r\n", "\n")}
 
 

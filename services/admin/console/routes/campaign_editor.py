@@ -20,7 +20,6 @@ from services.admin.console.pages import HOME, PageRoute
 from services.admin.console.routes.campaign_mails import framed
 from services.admin.console.routes.campaigns import names_of_segments
 from services.admin.console.visit import Form, Marketer, Posted, Visit
-from services.admin.paging import MOST
 from services.admin.starting_campaigns import templates
 from services.admin.starting_content import Thresholds
 from services.admin.versions import etag
@@ -31,6 +30,7 @@ from shared.problems import of as problem_of
 
 CONTENT: Final = tuple(Content.model_fields)
 OVERTAKEN: Final = 412
+OFFERED: Final = 30  # coupons at once, beside the field that finds the others
 # "-" is no campaign's id: none of these addresses can ever mean one.
 router = APIRouter(prefix=f"{HOME}/campaigns/-", route_class=PageRoute, include_in_schema=False)
 Named = Annotated[str, Query(max_length=128)]
@@ -40,6 +40,17 @@ Named = Annotated[str, Query(max_length=128)]
 def choose(request: Request, visit: Marketer) -> Response:
     """What to begin with."""
     return pages.show(request, visit, "campaign_new", templates=_templates(visit), words_of=campaign_words)
+
+
+@router.get("/coupons")
+def offer(
+    request: Request, visit: Marketer, parts: Parts, now: Now, coupon_code: Annotated[str, Query(max_length=256)] = ""
+) -> Response:
+    """Coupons whose code or name holds what is typed, for the field that chooses one."""
+    text = coupon_code.strip().replace("\0", "")
+    with parts.engine.connect() as connection:
+        codes = coupons.offered(connection, visit.organization_id, text, OFFERED, now)
+    return pages.show(request, visit, "coupon_options", codes=codes, coupon_words=coupon_words)
 
 
 @router.get("/edit")
@@ -164,13 +175,9 @@ def _editor(
 ) -> Response:
     with parts.engine.connect() as connection:
         segments = names_of_segments(connection, visit.organization_id)
-        codes = coupons.page(connection, visit.organization_id, MOST, None, parts.clock()).items
-    choices = {
-        each.code: f"{each.code}: {coupon_words.value(each, visit.organization.currency)}"
-        for each in codes
-        if each.state != "archived" or each.code == fields["coupon_code"]
-    }
-    missing = fields["coupon_code"] if fields["coupon_code"] not in {"", *choices} else ""
+        code = fields["coupon_code"]
+        missing = code if code and not coupons.exists(connection, visit.organization_id, code) else ""
+        codes = coupons.offered(connection, visit.organization_id, "", OFFERED, parts.clock())
     shown: dict[str, Any] = {"errors": Errors(), "theirs": {}} | more
     return pages.show(
         request,
@@ -180,10 +187,11 @@ def _editor(
         campaign=found,
         given=fields,
         segments=segments,
-        coupons=choices | ({missing: f"{missing}: not there yet"} if missing else {}),
+        codes=codes,
         missing_coupon=missing,
         variables=VARIABLES,
         words_of=campaign_words,
+        coupon_words=coupon_words,
         form_of=campaign_form,
         **shown,
     )

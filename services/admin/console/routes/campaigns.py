@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy import Connection
 
-from services.admin import campaign_audience, campaign_previews, campaigns, segments
+from services.admin import campaign_audience, campaign_previews, campaigns, memberships
 from services.admin.access import Admin, Now, Parts
 from services.admin.campaign_life import EDITABLE, Step, possible
 from services.admin.campaign_models import Campaign
@@ -17,7 +17,7 @@ from services.admin.console import campaign_words, forms, pages
 from services.admin.console.forms import Errors
 from services.admin.console.pages import HOME, PageRoute
 from services.admin.console.visit import Form, Marketer, Posted, Viewer, Visit
-from services.admin.paging import MOST, Cursor
+from services.admin.paging import Cursor
 from shared.errors import RegularsError
 from shared.problems import of as problem_of
 
@@ -154,8 +154,8 @@ def page(
 
 def names_of_segments(connection: Connection, organization_id: str) -> dict[str, str]:
     """By id, in the order of their names."""
-    found = segments.page(connection, organization_id, MOST, None).items
-    return {each.id: each.name for each in sorted(found, key=lambda each: each.name.lower())}
+    found = memberships.labels(connection, organization_id).items()
+    return {each: label.name for each, label in sorted(found, key=lambda item: item[1].name.lower())}
 
 
 def _standing(found: Campaign, now: datetime) -> dict[str, Any]:
