@@ -94,6 +94,7 @@ def test_groups_add_up_their_customers_by_last_visit_and_segment(api: Api) -> No
     now = utc_now()
     groups = {each["engagement"]: each for each in api.get("/analytics/engagement")["items"]}
     assert list(groups) == ["active", "cooling", "asleep", "none yet"]
+    assert sum(each["customers"] for each in groups.values()) == len(rows) + 1  # and none of the other organization
     habits = next(iter(api.app.state.admin.learnt._found.values()))[1]
     cooling = [row for row in rows if 30 <= (now - row["last_visit_at"]).days < 90]
     spent = sum(row["total_spent"] for row in cooling)
