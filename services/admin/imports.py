@@ -94,7 +94,7 @@ class Imports:
             connection.execute(
                 insert(imported).values(organization_id=key.organization_id, import_id=import_id, **fresh)
             )
-            audit.record(connection, key, "customers.imported", f"import:{import_id}")
+            audit.record(connection, key, "customers.imported", "customers")
         of_it = (key.organization_id, import_id, file, mapping)
         # Not waited for when the service ends: who looks is told to import again, which changes nothing twice.
         threading.Thread(target=self._run, args=of_it, name=f"import-{import_id}", daemon=True).start()

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 from sqlalchemy import select, update
 
 from services.admin import users
@@ -161,6 +162,7 @@ def test_an_owner_finds_their_way_in_a_browser_and_on_a_phone(api: Api) -> None:
         phone = console.signed_in(chromium, api, email, width=390)
         for path in ("", "/activity", "/settings"):
             phone.goto(f"/console{path}")
+            expect(phone.locator("nav [aria-current]")).to_be_in_viewport(ratio=1)
             assert phone.evaluate("document.documentElement.scrollWidth") == 390, path
 
 

@@ -24,5 +24,9 @@ document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.ask ?? event.target.dataset.ask;
   if (question && !confirm(question)) event.preventDefault();
 });
-document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(".chart").forEach(draw));
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".chart").forEach(draw);
+  // On a phone the tabs scroll: the present one is in sight.
+  document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+});
 document.addEventListener("htmx:load", (event) => event.target.querySelectorAll(".chart").forEach(draw));
