@@ -24,7 +24,6 @@ from services.admin.overview import ACTIVE
 from services.admin.spans import Span
 from services.admin.takings import Day, Store
 from shared.database.tables import customer
-from shared.domain.roi import half_up
 
 MONTHS: Final = 12
 MOST: Final = 100
@@ -49,10 +48,7 @@ class CampaignRates(BaseModel):
     attributed_revenue: int = Field(description="What was paid for them, net of refunds, in minor units.")
     discount_given: int = Field(description="By its coupon on these sales, in minor units.")
     sending_cost: int = Field(description="Of the mails sent, in minor units, rounded.")
-    roi: float | None = Field(
-        description="(attributed_revenue x margin - discount_given - sending_cost) / (discount_given + sending_cost); "
-        "null where nothing was spent."
-    )
+    roi: float | None = Field(description=attributions.ROI)
 
 
 class CouponUse(BaseModel):
@@ -103,11 +99,7 @@ def of_campaigns(connection: Connection, organization_id: str) -> list[CampaignR
             click_rate=_share(each.counts.clicked, each.counts.delivered),
             unsubscribed=each.counts.unsubscribed,
             unsubscribe_rate=_share(each.counts.unsubscribed, each.counts.delivered),
-            attributed_sales=(sold := brought[each.id]).sales,
-            attributed_revenue=sold.revenue,
-            discount_given=sold.discount,
-            sending_cost=half_up(costs.sending(each.counts.sent)),
-            roi=None if (roi := costs.roi(*sold[1:], each.counts.sent)) is None else round(float(roi), 4),
+            **attributions.told(brought[each.id], costs, each.counts.sent),
         )
         for each in found
     ]

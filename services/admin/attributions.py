@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from services.admin.organizations import Organization
-from shared.domain.roi import PERCENT, Costs
+from shared.domain.roi import PERCENT, Costs, half_up
 
 DAYS: Final = 7
+ROI: Final = (
+    "(attributed_revenue x margin - discount_given - sending_cost) / (discount_given + sending_cost); "
+    "null where nothing was spent."
+)
 
 # What was paid for a sale in the end; no row where it was voided.
 PAID: Final = """
@@ -83,6 +87,18 @@ def of(connection: Connection, organization_id: str, campaigns: Sequence[str]) -
     known = {"organization_id": organization_id, "campaigns": list(campaigns), "days": DAYS}
     found = {each.campaign_id: Attributed(*each[1:]) for each in connection.execute(ATTRIBUTED, known)}
     return {campaign_id: found.get(campaign_id, Attributed()) for campaign_id in campaigns}
+
+
+def told(sold: Attributed, own: Costs, sent: int) -> dict[str, Any]:
+    """The fields that a campaign's results and the table of campaigns both have; `sent`: mails."""
+    roi = own.roi(sold.revenue, sold.discount, sent)
+    return {
+        "attributed_sales": sold.sales,
+        "attributed_revenue": sold.revenue,
+        "discount_given": sold.discount,
+        "sending_cost": half_up(own.sending(sent)),
+        "roi": None if roi is None else round(float(roi), 4),
+    }
 
 
 def costs(shown: Organization) -> Costs:

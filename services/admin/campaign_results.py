@@ -14,7 +14,7 @@ from services.admin.instants import Instant
 from shared.domain.gates import Reason
 from shared.domain.lift import Spending, measured, sentence
 from shared.domain.money import format_money
-from shared.domain.roi import PERCENT, half_up
+from shared.domain.roi import PERCENT
 
 # By whether they were held out: how many, how many of them bought, and what they spent in the days after their first
 # mail was planned. That instant, and not when it went, because who was held out has only that one.
@@ -61,10 +61,7 @@ class Results(BaseModel):
     sending_cost: int = Field(description="Of the mails sent so far, in minor units, rounded.")
     gross_margin_percent: float = Field(description="What is reckoned with.")
     margin_is_assumed: bool = Field(description="Because the organization has not set any.")
-    roi: float | None = Field(
-        description="(attributed_revenue x margin - discount_given - sending_cost) / (discount_given + sending_cost); "
-        "null where nothing was spent."
-    )
+    roi: float | None = Field(description=attributions.ROI)
     mailed: Group
     held_out: Group
     lift: float | None = Field(
@@ -88,16 +85,11 @@ def of(connection: Connection, organization_id: str, campaign_id: str) -> Result
     costs = attributions.costs(own)
     found = measured(mailed, held_out)
     sold = attributions.of(connection, organization_id, [campaign_id])[campaign_id]
-    roi = costs.roi(sold.revenue, sold.discount, sent)
     last: datetime | None = max((row["last"] for row in rows), default=None)
     return Results(
-        attributed_sales=sold.sales,
-        attributed_revenue=sold.revenue,
-        discount_given=sold.discount,
-        sending_cost=half_up(costs.sending(sent)),
+        **attributions.told(sold, costs, sent),
         gross_margin_percent=costs.counted_margin * 100 / PERCENT,
         margin_is_assumed=costs.margin is None,
-        roi=None if roi is None else round(float(roi), 4),
         mailed=_group(groups.get(False)),
         held_out=_group(groups.get(True)),
         lift=None if found is None or found.share is None else round(found.share, 4),

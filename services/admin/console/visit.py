@@ -86,6 +86,14 @@ class Upload(NamedTuple):
     content: bytes
 
 
+def chosen(files: Mapping[str, Upload]) -> Upload:
+    """The one that the form asks for. Raises InvalidError."""
+    file = files.get("file")
+    if file is None or not file.content:
+        raise InvalidError("is missing or empty: choose it", "file")
+    return file
+
+
 async def form_of(request: Request) -> Form:
     """The fields of a form; its files are kept for `Files`. Raises InvalidError."""
     if request.headers.get("Content-Type", "").startswith("multipart/form-data"):

@@ -12,7 +12,7 @@ from services.admin.access import Now, Parts
 from services.admin.console import forms, pages
 from services.admin.console.forms import Errors, RefusedError
 from services.admin.console.pages import HOME, PageRoute
-from services.admin.console.visit import Files, Form, Marketer, Posted, Upload
+from services.admin.console.visit import Files, Form, Marketer, Posted, chosen
 from services.admin.customer_rows import FIELDS
 from shared.errors import RegularsError
 
@@ -32,7 +32,7 @@ def take(request: Request, *, visit: Marketer, form: Posted, files: Files, parts
     """Judge the file, or import it; first its columns get their meaning, by their names where nobody said it."""
     columns: list[tuple[str, str]] = []
     try:
-        file = _file(files)
+        file = chosen(files)
         columns = _columns(imports.header(file.content), form)
         mapping = _mapping(columns)
         if form.get("do") == "import":
@@ -53,13 +53,6 @@ def follow(request: Request, import_id: UUID, visit: Marketer, parts: Parts, now
 
 def _shown(**more: Any) -> dict[str, Any]:
     return {"columns": [], "fields": FIELDS, "errors": Errors(), "judged": None, "name": "", "largest": LARGEST} | more
-
-
-def _file(files: Files) -> Upload:
-    file = files.get("file")
-    if file is None or not file.content:
-        raise RefusedError({"file": "is missing or empty: choose it"})
-    return file
 
 
 def _columns(header: list[str], form: Form) -> list[tuple[str, str]]:

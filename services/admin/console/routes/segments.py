@@ -21,7 +21,7 @@ from services.admin.access import Admin, Now, Parts
 from services.admin.console import forms, pages
 from services.admin.console.forms import Errors
 from services.admin.console.pages import HOME, PageRoute
-from services.admin.console.visit import Files, Marketer, Posted, Viewer, Visit
+from services.admin.console.visit import Files, Marketer, Posted, Viewer, Visit, chosen
 from services.admin.paging import Cursor
 from services.admin.routes.answers import csv_answer
 from services.admin.segment_history import History
@@ -92,10 +92,8 @@ def move(request: Request, segment_id: SegmentId, *, visit: Marketer, form: Post
 @router.post(f"{ONE}/list")
 def take(request: Request, segment_id: SegmentId, *, visit: Marketer, files: Files, parts: Parts, now: Now) -> Response:
     """Add the customers of a CSV file to a static segment."""
-    file = files.get("file")
     try:
-        if file is None or not file.content:
-            raise InvalidError("is missing or empty: choose it", "file")
+        file = chosen(files)
         with parts.engine.begin() as connection:
             ids, listed = segment_lists.add(connection, visit.key, segment_id, file.content, now)
     except RegularsError as error:
