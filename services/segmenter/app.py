@@ -43,7 +43,9 @@ class Segmenter:
 
     def __init__(self, settings: SegmenterSettings) -> None:
         self.stream = Stream(settings)
-        self.app = App(settings, [self.stream, Relay(settings), Flips(settings), Backfill(settings)])
+        self.app = App(
+            settings, [self.stream, Relay(settings, self.stream.backlog.is_long), Flips(settings), Backfill(settings)]
+        )
 
     def not_ready_because(self) -> str | None:
         """None while it consumes."""

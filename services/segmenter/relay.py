@@ -2,12 +2,15 @@
 
 A change's event id comes from its number, so a relay that dies between publishing and noting it repeats an event and
 never makes a second one. One relay works at a time; the others wait for its lock.
+
+Events come first: while many wait to be counted, it lets the lanes have the machine, for ten seconds at most.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
@@ -65,9 +68,10 @@ WHERE (organization_id, topic, partition, "offset")
 """
 AT_ONCE = 5_000  # changes
 TOLD_AT_ONCE = 500  # changes whose messages, one a segment, are held beside those on their way
-BATCHES_AT_ONCE = 64
+BATCHES_AT_ONCE = 16  # of large batches a second's work
 MANY = 2_000  # changes: more are there by now
 FILL_PATIENCE = 30.0  # seconds from when a segment was made or edited
+BACKLOG_PATIENCE = 10.0  # seconds from when it had something to tell and many events waited
 GATHER = 0.02  # seconds: what changes close together goes together
 PATIENCE = 30.0  # seconds
 LETTERS_AT_ONCE = 50  # of up to 2 MB each
@@ -79,22 +83,37 @@ class Relay(Listener):
 
     channel = OUTBOX_CHANNEL
 
-    def __init__(self, settings: SegmenterSettings) -> None:
+    def __init__(self, settings: SegmenterSettings, is_behind: Callable[[], bool] = lambda: False) -> None:
         super().__init__(settings)
+        self.is_behind = is_behind  # whether many events wait to be counted
+        self.waiting_since: float | None = None
         self.producer: KafkaProducer | None = None
         self.batches: tuple[AIOKafkaProducer, Batches] | None = None
         self.runner = asyncio.Runner()  # its loop begins in the thread that publishes
 
     def work(self, connection: Connection) -> float:
+        if self._lets_events_first():
+            return AGAIN
         if connection.execute(LEADER).fetchone() != (True,):
             return AGAIN
         while not self.ending.wait(GATHER):
-            changes, letters = self._publish_changes(connection), self._publish_letters(connection)
-            if changes < MANY and letters < LETTERS_AT_ONCE:
+            has_more, letters = self._publish_changes(connection), self._publish_letters(connection)
+            if not has_more and letters < LETTERS_AT_ONCE:
+                self.waiting_since = None
+                break
+            if self._lets_events_first():
                 break
         # Session locks count: one call, one release.
         connection.execute("SELECT pg_advisory_unlock(hashtextextended('regulars relay', 0))")
         return 5.0
+
+    def _lets_events_first(self) -> bool:
+        if not self.is_behind():
+            self.waiting_since = None
+            return False
+        now = time.monotonic()
+        self.waiting_since = self.waiting_since or now
+        return now - self.waiting_since < BACKLOG_PATIENCE
 
     def end(self) -> None:
         self._drop_batches()
@@ -139,22 +158,25 @@ class Relay(Listener):
             self.producer = None
             raise
 
-    def _publish_changes(self, connection: Connection) -> int:
-        found = [row[0] for row in connection.execute(ORGANIZATIONS).fetchall()]
-        return max((self._publish_changes_of(connection, organization_id) for organization_id in found), default=0)
+    def _publish_changes(self, connection: Connection) -> bool:
+        """Tells if there are more by now."""
+        has_more = False
+        for (organization_id,) in connection.execute(ORGANIZATIONS).fetchall():
+            has_more |= self._publish_changes_of(connection, organization_id)
+        return has_more
 
-    def _publish_changes_of(self, connection: Connection, organization_id: str) -> int:
+    def _publish_changes_of(self, connection: Connection, organization_id: str) -> bool:
         known = {"organization_id": organization_id, "patience": FILL_PATIENCE, "at_once": BATCHES_AT_ONCE}
         batches = [row[0] for row in connection.execute(BATCHES, known).fetchall()]
         if not batches:
-            return 0
+            return False
         segments = dict(connection.execute(SEGMENTS, [organization_id]).fetchall())
         total = 0
         for changes in _gathered(connection, organization_id, batches):
             self._send_changes(organization_id, changes, segments)
             total += len(changes)
         connection.execute(PUBLISHED, [organization_id, batches])
-        return total
+        return total >= MANY or len(batches) == BATCHES_AT_ONCE
 
     def _publish_letters(self, connection: Connection) -> int:
         rows = connection.execute(LETTERS, [LETTERS_AT_ONCE]).fetchall()

@@ -18,9 +18,9 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from mode import Service
 
+from services.segmenter.backlog import Backlog
 from services.segmenter.failures import TooManyFailuresError
 from services.segmenter.lane import Lane, StoppedError
-from shared import metrics
 from shared.kafka import Topic
 from shared.logging import logger
 from shared.settings import SegmenterSettings
@@ -48,6 +48,7 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
         self.has_joined = False
         self.is_idle = asyncio.Event()  # all that was taken is committed
         self.is_idle.set()
+        self.backlog = Backlog(settings.topic_prefix)
         self.consumer: AIOKafkaConsumer | None = None
 
     async def on_start(self) -> None:
@@ -73,6 +74,7 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
         with suppress(TimeoutError):
             async with asyncio.timeout(PARTING):
                 await self.is_idle.wait()
+        self.backlog.forget()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Part of the group from here on, be it with no partition for now."""
@@ -101,6 +103,7 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
         try:
             while not self.should_stop:
                 found: Found = await self.consumer.getmany(timeout_ms=250, max_records=at_most)
+                self.backlog.take(found, self.consumer)
                 records = [record for partition in found.values() for record in partition]
                 ahead = AHEAD if len(records) > ALONE else 0
                 if records:
@@ -118,6 +121,7 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
             log.critical("consumer.stopped", why=str(error))
         except StoppedError:
             pass
+        self.backlog.forget()
         for lane in self.lanes:
             lane.stop.set()
         await asyncio.gather(*(part for _, work in under_way for part in work), return_exceptions=True)
@@ -148,12 +152,7 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
             log.info("offsets.not_mine")
         except KafkaError as error:
             log.warning("offsets.not_committed", why=str(error))
-        for partition in found.keys() & self.consumer.assignment():
-            end = self.consumer.highwater(partition)
-            if end is not None:
-                lag = end - found[partition][-1].offset - 1
-                topic = partition.topic.removeprefix(self.settings.topic_prefix)
-                metrics.consumer_lag.labels(topic, partition.partition).set(lag)
+        self.backlog.count(found)
 
 
 async def _finish(work: Work) -> None:

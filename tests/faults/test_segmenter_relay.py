@@ -103,6 +103,31 @@ def test_changes_wait_a_few_seconds_for_a_fill_and_then_go_as_usual(
     assert replayed(chosen) == {("spenders", "c-1"), ("new", "c-1"), ("silent", "c-1")}
 
 
+def test_changes_and_letters_let_a_long_backlog_go_first_for_some_seconds(
+    chosen: SegmenterSettings, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count(batches, sale(1, "c-1", 50_000), b"rubbish")
+    connection, backlog = batches.connection, [True]
+    relay = Relay(chosen, lambda: backlog[0])
+    waiting = """
+        SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM dead_letter WHERE published_at IS NULL)"""
+    try:
+        relay.work(connection)
+        assert connection.execute(waiting).fetchone() == (1, 1)
+        with monkeypatch.context() as patched:
+            patched.setattr("services.segmenter.relay.BACKLOG_PATIENCE", 0.0)
+            relay.work(connection)  # the backlog is as long as ever
+        assert connection.execute(waiting).fetchone() == (0, 0)
+        count(batches, sale(2, "c-2", 50_000))
+        relay.work(connection)
+        assert connection.execute(waiting).fetchone() == (1, 0), "it is patient anew"
+        backlog[0] = False
+        relay.work(connection)
+        assert connection.execute(waiting).fetchone() == (0, 0)
+    finally:
+        relay.end()
+
+
 def test_while_kafka_does_not_take_them_changes_stay_and_keep_their_order(
     chosen: SegmenterSettings, batches: Batches, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,8 +42,8 @@ class Consumer:
     async def commit(self, _: object) -> None:
         pass
 
-    def assignment(self) -> set[TopicPartition]:
-        return set()
+    def highwater(self, _: TopicPartition) -> int:
+        return ALONE + 2
 
 
 def test_few_events_wait_until_no_lane_is_at_work_on_what_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
