@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -30,18 +31,35 @@ class History(BaseModel):
 def of(connection: Connection, organization_id: str, segment_id: str, days: int, now: datetime) -> History:
     """Every day of the last `days`, also those without a change. Raises NotFoundError."""
     members = segments.read(connection, organization_id, segment_id).member_count
+    return many(connection, organization_id, {segment_id: members}, days, now)[segment_id]
+
+
+def many(
+    connection: Connection, organization_id: str, members: Mapping[str, int], days: int, now: datetime
+) -> dict[str, History]:
+    """As `of`, of some segments by their ids, given how many members they have now."""
     today = now.astimezone(ZoneInfo(organizations.read(connection, organization_id).time_zone)).date()
     first = today - timedelta(days=days - 1)
-    wanted = select(segment_day.c.day, segment_day.c.entered, segment_day.c.left).where(
+    wanted = select(segment_day.c.segment_id, segment_day.c.day, segment_day.c.entered, segment_day.c.left).where(
         segment_day.c.organization_id == organization_id,
-        segment_day.c.segment_id == segment_id,
+        segment_day.c.segment_id.in_(members),
         segment_day.c.day >= first,
     )
-    moved = {day: (entered, left) for day, entered, left in connection.execute(wanted)}
+    moved: dict[str, dict[date, tuple[int, int]]] = {segment_id: {} for segment_id in members}
+    for segment_id, day, entered, left in connection.execute(wanted):
+        moved[segment_id][day] = (entered, left)
+    return {
+        segment_id: History(items=_backwards(number, moved[segment_id], first, max([today, *moved[segment_id]])))
+        for segment_id, number in members.items()
+    }
+
+
+def _backwards(members: int, moved: Mapping[date, tuple[int, int]], first: date, last: date) -> list[Day]:
+    """From the size now, back to `first`; given the oldest first."""
     items = []
-    for back in range((max([today, *moved]) - first).days + 1):
-        day = max([today, *moved]) - timedelta(days=back)
+    for back in range((last - first).days + 1):
+        day = last - timedelta(days=back)
         entered, left = moved.get(day, (0, 0))
         items.append(Day(date=day, members=members, entered=entered, left=left))
         members -= entered - left
-    return History(items=items[::-1])
+    return items[::-1]

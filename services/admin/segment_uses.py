@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 from sqlalchemy import Connection, or_, select
 
 from shared.database.tables import campaign, coupon, segment
@@ -11,9 +13,21 @@ OVER = ("sent", "cancelled")
 LEAF = "segment:"  # how a leaf names the static segment that it looks at
 
 
-def of(connection: Connection, organization_id: str, segment_id: str) -> list[str]:
-    """Such as ["campaign 'Spring'", "coupon VIP500", "segment 'Regulars'"]."""
-    campaigns = select(campaign.c.name).where(
+class Use(NamedTuple):
+    """Something that refers to a segment."""
+
+    kind: Literal["campaign", "coupon", "segment"]
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        """Such as: campaign 'Spring', coupon VIP500."""
+        return f"{self.kind} {self.name if self.kind == 'coupon' else repr(self.name)}"
+
+
+def of(connection: Connection, organization_id: str, segment_id: str) -> list[Use]:
+    """By kind and name."""
+    campaigns = select(campaign.c.campaign_id, campaign.c.name).where(
         campaign.c.organization_id == organization_id,
         campaign.c.state.not_in(OVER),
         or_(
@@ -25,14 +39,14 @@ def of(connection: Connection, organization_id: str, segment_id: str) -> list[st
     coupons = select(coupon.c.code).where(
         coupon.c.organization_id == organization_id, coupon.c.segment_id == segment_id, coupon.c.state != "archived"
     )
-    others = select(segment.c.name, segment.c.criteria).where(
+    others = select(segment.c.segment_id, segment.c.name, segment.c.criteria).where(
         segment.c.organization_id == organization_id, segment.c.kind == "dynamic", segment.c.state != "deleting"
     )
     return [
-        *(f"campaign {name!r}" for name in connection.execute(campaigns.order_by(campaign.c.name)).scalars()),
-        *(f"coupon {code}" for code in connection.execute(coupons.order_by(coupon.c.code)).scalars()),
+        *(Use("campaign", *row) for row in connection.execute(campaigns.order_by(campaign.c.name))),
+        *(Use("coupon", code, code) for code in connection.execute(coupons.order_by(coupon.c.code)).scalars()),
         *(
-            f"segment {row.name!r}"
+            Use("segment", row.segment_id, row.name)
             for row in connection.execute(others.order_by(segment.c.name))
             if segment_id in named_in(parse(row.criteria))
         ),

@@ -123,7 +123,9 @@ def remove(connection: Connection, key: Key, segment_id: str, now: datetime) -> 
     _row(connection, key.organization_id, segment_id)
     uses = segment_uses.of(connection, key.organization_id, segment_id)
     if uses:
-        raise ConflictError(f"The segment {segment_id!r} is used by {', '.join(uses)}. Take it out there first.")
+        raise ConflictError(
+            f"The segment {segment_id!r} is used by {', '.join(map(str, uses))}. Take it out there first."
+        )
     # It keeps its name for the last events that tell of it; the name is free all the same.
     gone = {"state": "deleting", "updated_at": now}
     connection.execute(update(segment).where(_is(key.organization_id, segment_id)).values(gone))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from services.admin import customer_events
+from shared.database.tables import segment_day
 from shared.settings import AdminSettings
 from tests import console
 from tests.admin import Api, running
@@ -39,11 +42,23 @@ def marketer(api: Api, visit: Visit) -> tuple[httpx.Client, dict[str, str]]:
 
 def test_list_and_page_tell_sentence_state_and_members_and_nothing_of_others(api: Api, visit: Visit) -> None:
     api.add_customer("c-9", name="In <b>", memberships=bytes([0, 0b100]))
+    api.add_campaign("hello", name="Hello <b>", audience={"include_segments": ["big"]})
+    today = datetime.now(UTC).astimezone(ZoneInfo("Asia/Kolkata")).date()
+    api.insert(segment_day, organization_id="demo", segment_id="big", day=today, entered=12, left=3)
     client = visit(console.add_user(api, "viewer"))
     listed = client.get("/console/segments").text
-    for said in ("Staff &lt;i&gt;", "has spent at least ₹10,000.50", 'value="0.4"', 'hx-trigger="every 2s"'):
+    moves = ('+12<span class="unseen"> entered</span>', '−3<span class="unseen"> left</span>')
+    for said in (
+        *moves,
+        'aria-label="from 0 to 0"',
+        "Staff &lt;i&gt;",
+        "has spent at least ₹10,000.50",
+        'value="0.4"',
+        'hx-trigger="every 2s"',
+    ):
         assert said in listed, said
     page = client.get("/console/segments/big").text
+    assert 'campaign <a href="/console/campaigns/hello">Hello &lt;b&gt;</a>' in page
     for said in ("Everybody who has spent at least ₹10,000.50.", "In &lt;b&gt;", "data-chart="):
         assert said in page, said
     assert "Asha" not in page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from services.admin import (
     segment_history,
     segment_lists,
     segment_members,
+    segment_uses,
     segments,
 )
 from services.admin.access import Admin, Now, Parts
@@ -24,26 +25,30 @@ from services.admin.console.pages import HOME, PageRoute
 from services.admin.console.visit import Files, Marketer, Posted, Viewer, Visit, chosen
 from services.admin.paging import Cursor
 from services.admin.routes.answers import csv_answer
-from services.admin.segment_history import History
+from services.admin.segment_history import Day, History
 from services.admin.segment_members import Members
-from services.admin.segment_models import NewSegment
+from services.admin.segment_models import NewSegment, Segment
 from shared.errors import InvalidError, RegularsError
 from shared.wording import counted
 
 PAGE: Final = 100
 MEMBERS: Final = 25
 DAYS: Final = 90
+MONTH: Final = 30  # days
 ONE: Final = "/segments/{segment_id}"
 SegmentId = Annotated[str, Path(min_length=1, max_length=128)]
 router = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/segments")
-def entries(request: Request, visit: Viewer, parts: Parts, cursor: Cursor = None) -> Response:
-    """By id."""
+def entries(request: Request, visit: Viewer, parts: Parts, now: Now, cursor: Cursor = None) -> Response:
+    """By id, each with how it grew and shrank."""
     with parts.engine.connect() as connection:
         found = segments.page(connection, visit.organization_id, PAGE, cursor)
-    return pages.show(request, visit, "segments", found=found, cursor=cursor)
+        sizes = {segment.id: segment.member_count for segment in found.items}
+        history = segment_history.many(connection, visit.organization_id, sizes, MONTH, now)
+    since = {each.id: _since(each, history[each.id], visit.organization.time_zone) for each in found.items}
+    return pages.show(request, visit, "segments", found=found, since=since, cursor=cursor)
 
 
 @router.get(ONE)
@@ -154,8 +159,10 @@ def _one(
         members = customers.page(connection, visit.organization_id, MEMBERS, cursor, slot=slot)
         history = segment_history.of(connection, *whose, DAYS, now)
         labels = memberships.labels(connection, visit.organization_id)
+        uses = segment_uses.of(connection, *whose)
     shown: dict[str, Any] = {"segment": segment, "members": members, "labels": labels, "cursor": cursor}
-    shown |= {"history": history, "chart": _chart(history, visit.organization.time_zone)}
+    since = _since(segment, history, visit.organization.time_zone)
+    shown |= {"history": since, "chart": _chart(since, visit.organization.time_zone), "uses": uses}
     shown |= {
         "bad": "",
         "ids": "",
@@ -168,7 +175,13 @@ def _one(
     return pages.show(request, visit, "segment", status, **shown | more)
 
 
-def _chart(history: History, time_zone: str) -> dict[str, Any]:
+def _since(segment: Segment, history: History, time_zone: str) -> list[Day]:
+    """Its days, and a week before it was made."""
+    first = segment.created_at.astimezone(ZoneInfo(time_zone)).date() - timedelta(days=7)
+    return [day for day in history.items if day.date >= first]
+
+
+def _chart(days: list[Day], time_zone: str) -> dict[str, Any]:
     zone = ZoneInfo(time_zone)
-    starts = [int(datetime.combine(day.date, time(), zone).timestamp()) for day in history.items]
-    return {"x": starts, "series": [{"label": "Members", "values": [day.members for day in history.items]}]}
+    starts = [int(datetime.combine(day.date, time(), zone).timestamp()) for day in days]
+    return {"x": starts, "series": [{"label": "Members", "values": [day.members for day in days]}]}
