@@ -47,7 +47,7 @@ def test_list_and_page_tell_sentence_state_and_members_and_nothing_of_others(api
     api.insert(segment_day, organization_id="demo", segment_id="big", day=today, entered=12, left=3)
     client = visit(console.add_user(api, "viewer"))
     listed = client.get("/console/segments").text
-    moves = ('+12<span class="unseen"> entered</span>', '−3<span class="unseen"> left</span>')
+    moves = ('+12<span class="unseen"> entered</span>', '\N{MINUS SIGN}3<span class="unseen"> left</span>')
     for said in (
         *moves,
         'aria-label="from 0 to 0"',
