@@ -90,13 +90,13 @@ def topics(
     wait: Annotated[float, typer.Option(help="Seconds to wait for Kafka.")] = 60.0,
 ) -> None:
     """Create the topics that Kafka lacks; present ones stay as they are."""
-    from services.local.kafka import wait_until_ready
     from shared.kafka import create_topics
+    from shared.kafka_trouble import reach_within
     from shared.settings import Settings, load
 
     adopt(data_dir)
     chosen = load(Settings)
-    wait_until_ready(chosen.kafka, wait)
+    reach_within(chosen, wait)
     create_topics(chosen)
     typer.echo("The topics are there.")
 

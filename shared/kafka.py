@@ -10,6 +10,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from shared.kafka_access import client_arguments
 from shared.settings import Settings
 from shared.topics import Topic
 
@@ -21,7 +22,7 @@ LARGEST_LETTER = 4_194_304
 
 def create_topics(settings: Settings) -> None:
     """Create what is missing; present topics stay as they are."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.split(","), client_id="regulars-topics")
+    admin = KafkaAdminClient(**client_arguments(settings), client_id="regulars-topics")
     try:
         present = set(admin.list_topics())
         missing = [
@@ -45,7 +46,7 @@ def create_topics(settings: Settings) -> None:
 def producer(settings: Settings, **options: Any) -> KafkaProducer:
     """A producer that loses nothing it acknowledged: acks=all, idempotent, back quickly after an outage."""
     return KafkaProducer(
-        bootstrap_servers=settings.kafka.split(","),
+        **client_arguments(settings),
         acks="all",
         enable_idempotence=True,
         reconnect_backoff_max_ms=1000,

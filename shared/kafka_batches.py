@@ -13,6 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from shared.kafka_access import client_arguments
 from shared.kafka_partitions import partitions_of
 from shared.settings import Settings
 
@@ -26,7 +27,7 @@ def batch_producer(settings: Settings, patience: float) -> AIOKafkaProducer:
     `patience`: seconds after which what Kafka did not take raises an error.
     """
     return AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.split(","),
+        **client_arguments(settings),
         acks="all",
         enable_idempotence=True,
         max_batch_size=BATCH_BYTES,

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SetupError
+from shared.kafka_access import KafkaAccess
 from shared.refusals import said
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-BOOTSTRAP = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:,\[\]]+):\d{1,5}")
-
-
-def _addresses(value: str) -> str:
-    if not all(BOOTSTRAP.fullmatch(each) for each in value.split(",")):
-        raise ValueError("must be host:port, or several with commas between")
-    return value
 
 
 def _database(value: str) -> str:
@@ -47,17 +40,12 @@ def _mailbox(value: str) -> str:
 WebAddress = Annotated[str, AfterValidator(_web)]
 
 
-class Settings(BaseSettings):
+class Settings(KafkaAccess):
     """What all services share."""
 
-    model_config = SettingsConfigDict(env_prefix="REGULARS_", extra="ignore", populate_by_name=True)
-
-    kafka: Annotated[str, AfterValidator(_addresses)] = Field(
-        "127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, comma-separated."
-    )
     database: Annotated[str, AfterValidator(_database)] = Field(
         "postgresql://regulars@127.0.0.1:5432/regulars",
-        description="PostgreSQL URL, postgresql://user:password@host/name.",
+        description="PostgreSQL URL, postgresql://user:password@host/name; ?sslmode=... as libpq has it.",
     )
     topic_prefix: str = Field("", description="Put before every topic and group name; tests keep apart by it.")
     partitions: int = Field(
@@ -176,7 +164,7 @@ SERVICES: dict[str, type[Settings]] = {
     "admin": AdminSettings,
 }
 
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=KafkaAccess)
 
 
 def load(kind: type[S], **given: Any) -> S:
@@ -188,6 +176,8 @@ def load(kind: type[S], **given: Any) -> S:
         return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # several that do not fit together: it names them
+            raise SetupError(f"{said(first)} `regulars settings` explains each.") from error
         name = str(first["loc"][0])
         raise SetupError(
             f"Setting {variable_of(kind, name)} is wrong: {said(first)} "
@@ -196,7 +186,13 @@ def load(kind: type[S], **given: Any) -> S:
         ) from error
 
 
-def variable_of(kind: type[Settings], name: str) -> str:
+def recorded(environment: Mapping[str, str]) -> KafkaAccess:
+    """Access to Kafka as the settings of an installation have it, see `variables`. Raises SetupError."""
+    names = {name: variable_of(KafkaAccess, name) for name in KafkaAccess.model_fields}
+    return load(KafkaAccess, **{name: environment[each] for name, each in names.items() if each in environment})
+
+
+def variable_of(kind: type[KafkaAccess], name: str) -> str:
     """The environment variable of a setting: REGULARS_KAFKA for kafka, RESEND_API_KEY for itself."""
     field = kind.model_fields.get(name)
     if field is not None and isinstance(field.validation_alias, AliasChoices):

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import faust
 
+from shared.kafka_access import KafkaAccess, tls_context
+
 PATIENCE = 1.0
+
+
+def broker_arguments(access: KafkaAccess) -> dict[str, Any]:
+    """What a Faust application takes: where Kafka is, and how to get in."""
+    context = tls_context(access)
+    credentials: faust.SASLCredentials | faust.SSLCredentials | None = None
+    if access.kafka_security_protocol.startswith("sasl"):
+        credentials = faust.SASLCredentials(
+            username=access.kafka_username,
+            password=access.kafka_password.get_secret_value(),
+            mechanism=access.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    elif context is not None:
+        credentials = faust.SSLCredentials(context)
+    servers = ";".join(f"kafka://{address}" for address in access.kafka.split(","))
+    return {"broker": servers, "broker_credentials": credentials}
 
 
 class Worker(faust.Worker):

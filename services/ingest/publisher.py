@@ -19,6 +19,7 @@ from kafka.errors import KafkaError
 
 from shared.errors import TransientError
 from shared.kafka import Topic, create_topics, discard, is_reachable, producer
+from shared.kafka_trouble import trouble_with
 from shared.logging import logger
 from shared.settings import IngestSettings
 
@@ -188,8 +189,9 @@ class Publisher:
             self._deliveries.put(None)
 
     def _connect(self) -> KafkaProducer | None:
-        # Asked before: a producer that finds nobody leaves its thread behind.
-        if not self._reachable():
+        # Asked before: a producer that finds nobody leaves its thread behind, and does not say why.
+        if why := trouble_with(self._settings):
+            self._cannot(why)
             return None
         wait_ms = int(self._settings.acknowledge_seconds * 1000)
         sender = None
@@ -209,22 +211,25 @@ class Publisher:
             with ThreadPoolExecutor(len(names)) as together:
                 list(together.map(sender.partitions_for, names))
         except (KafkaError, OSError, ValueError) as error:
-            self._unusable = f"Kafka at {self._settings.kafka} cannot be used: {error!r}"
-            log.warning("kafka.unusable", error=repr(error))
+            self._cannot(f"Kafka at {self._settings.kafka} cannot be used: {error!r}")
             if sender is not None:
                 discard(sender)
             return None
         return sender
 
+    def _cannot(self, why: str) -> None:
+        """Readiness says why there is no producer, the log once."""
+        if why != self._unusable:
+            log.error("kafka.unusable", why=why)
+        self._unusable = why
+
     def _probe(self) -> None:
         """The body of the probing thread: without it, only a request that fails would show that the broker is away."""
         while not self._stopping.wait(PROBE_SECONDS):
             before = self._unreachable
-            self._unreachable = None if self._reachable() else f"Kafka at {self._settings.kafka} does not answer."
+            reachable = is_reachable(self._settings)
+            self._unreachable = None if reachable else f"Kafka at {self._settings.kafka} does not answer."
             if before is None and self._unreachable is not None:
                 log.warning("kafka.away", kafka=self._settings.kafka)
             elif before is not None and self._unreachable is None:
                 log.info("kafka.back", kafka=self._settings.kafka)
-
-    def _reachable(self) -> bool:
-        return is_reachable(self._settings)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import subprocess
-import time
 import uuid
 from importlib.resources import files
 from pathlib import Path
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from services.local import jars, java, ports
 from services.local.program import Program
 from shared.errors import SetupError
+from shared.kafka_access import plain
+from shared.kafka_trouble import reach_within
 
 HEAP_MB = 256
 FORMAT_SECONDS = 60
-POLL_SECONDS = 0.1
-ANSWER_MS = 2_000
 
 
 def prepare(folder: Path, port: int, *, heap_mb: int = HEAP_MB, console: Console | None = None) -> Program:
@@ -83,31 +79,8 @@ def properties(log_dir: Path, port: int, controller_port: int) -> str:
 
 
 def wait_until_ready(bootstrap: str, deadline: float) -> None:
-    """Return once the broker answers a metadata request; raise SetupError when it has not after `deadline` seconds.
-
-    Services start after this: Faust and aiokafka die on an absent broker.
-    """
-    end = time.monotonic() + deadline
-    while not asyncio.run(_answers(bootstrap)):
-        if time.monotonic() > end:
-            raise SetupError(f"Kafka at {bootstrap} did not answer within {deadline:.0f} s.")
-        time.sleep(POLL_SECONDS)
-
-
-async def _answers(bootstrap: str) -> bool:
-    if not any(ports.accepts(server) for server in bootstrap.split(",")):
-        return False
-    # aiokafka's client, because kafka-python's leaves a thread and sockets behind each time that nobody answers.
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=ANSWER_MS)
-    try:
-        await client.bootstrap()
-        # A broker that was not yet let into its own cluster answers, but names nobody.
-        return bool(client.cluster.brokers())
-    except (KafkaError, OSError, TimeoutError):
-        return False
-    finally:
-        await client.close()
-        await asyncio.sleep(0)  # the transports close in the loop's next turn
+    """Return once the broker answers a metadata request; raise SetupError when it has not after `deadline` seconds."""
+    reach_within(plain(bootstrap), deadline)
 
 
 def _format(launch: list[str], config: Path, folder: Path) -> None:

@@ -14,6 +14,8 @@ from services.local.directory import Secrets
 from services.local.part import Part
 from services.local.program import Program
 from shared.errors import SetupError
+from shared.kafka_access import KafkaAccess, plain, variables
+from shared.settings import load
 
 LOCAL = "local"
 ORGANIZATION = "demo"
@@ -54,6 +56,11 @@ class Plan:
         return f"{ports.LOOPBACK}:{self.kafka_port}" if external == LOCAL else external
 
     @property
+    def access(self) -> KafkaAccess:
+        """How to get in: our own asks for nothing, another one as the environment says."""
+        return plain(self.kafka) if self.options.kafka == LOCAL else load(KafkaAccess, kafka=self.options.kafka)
+
+    @property
     def database(self) -> str:
         external = self.options.database
         return postgres.url(self.database_port, self.secrets.database_password) if external == LOCAL else external
@@ -76,7 +83,7 @@ class Plan:
         """The settings that all parts share, and that commands take over (`--data-dir`)."""
         ingest = self.endpoints["ingest"]
         return {
-            "REGULARS_KAFKA": self.kafka,
+            **variables(self.access),
             "REGULARS_DATABASE": self.database,
             "REGULARS_HOST": ports.LOOPBACK,
             "REGULARS_SECRET": self.secrets.secret,
@@ -105,7 +112,7 @@ class Plan:
                 Part(
                     "kafka",
                     lambda: kafka.prepare(root / "kafka", self.kafka_port),
-                    lambda: probes.why_no_kafka(self.kafka, 0) is None,
+                    lambda: probes.why_no_kafka(self.access, 0) is None,
                     grace=20,
                 )
             )
@@ -153,9 +160,7 @@ def decide(options: Options, secrets: Secrets) -> Plan:
         raise SetupError("ingest, admin and sandbox need a port each: give different ones, or 0 for free ones.")
     if options.database != LOCAL and (why := probes.why_no_database(options.database)):
         raise SetupError(f"The database given with --database does not answer: {why}")
-    if options.kafka != LOCAL and (why := probes.why_no_kafka(options.kafka, PROBE_SECONDS)):
-        raise SetupError(f"{why} --kafka takes HOST:PORT of a broker that runs.")
-    return Plan(
+    planned = Plan(
         options,
         secrets,
         # Free ones, not the usual ones: two installations that start at once must never share a broker.
@@ -164,6 +169,9 @@ def decide(options: Options, secrets: Secrets) -> Plan:
         service_ports=chosen,
         metrics_ports={name: ports.free() for name in SERVICES},
     )
+    if options.kafka != LOCAL and (why := probes.why_no_kafka(planned.access, PROBE_SECONDS)):
+        raise SetupError(f"{why} --kafka takes HOST:PORT of a broker that runs.")
+    return planned
 
 
 def _service_port(name: str, asked: int) -> int:

@@ -8,8 +8,9 @@ import urllib.request
 
 import psycopg
 
-from services.local import kafka
 from shared.errors import SetupError
+from shared.kafka_access import KafkaAccess
+from shared.kafka_trouble import reach_within
 
 PATIENCE_SECONDS = 2.0
 
@@ -36,10 +37,10 @@ def why_no_database(url: str) -> str | None:
     return None
 
 
-def why_no_kafka(bootstrap: str, patience: float = PATIENCE_SECONDS) -> str | None:
-    """None when the broker tells its metadata."""
+def why_no_kafka(access: KafkaAccess, patience: float = PATIENCE_SECONDS) -> str | None:
+    """None when the broker lets us in and tells its metadata."""
     try:
-        kafka.wait_until_ready(bootstrap, patience)
+        reach_within(access, patience)
     except SetupError as error:
         return str(error)
     return None

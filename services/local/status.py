@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +11,8 @@ from rich.text import Text
 
 from services.installation import Installation
 from services.local import probes, processes
+from shared.errors import SetupError
+from shared.settings import recorded
 
 
 def supervised(installation: Installation) -> bool:
@@ -59,6 +62,13 @@ def show(status: dict[str, Any], console: Console) -> None:
         tell(f"{role} key", key)
 
 
+def _why_no_kafka(environment: Mapping[str, str]) -> str | None:
+    try:
+        return probes.why_no_kafka(recorded(environment))
+    except SetupError as error:  # a certificate that is gone
+        return str(error)
+
+
 def _text(part: Text | str) -> Text:
     return part if isinstance(part, Text) else Text(part)
 
@@ -72,7 +82,7 @@ def _troubles(installation: Installation) -> dict[str, str]:
         }
         asked["sandbox"] = pool.submit(probes.why_not_ready, endpoints["sandbox"])
         asked["database"] = pool.submit(probes.why_no_database, endpoints["database"])
-        asked["kafka"] = pool.submit(probes.why_no_kafka, endpoints["kafka"])
+        asked["kafka"] = pool.submit(_why_no_kafka, installation.environment)
         answers = {name: future.result() for name, future in asked.items()}
     troubles = {name: why for name, why in answers.items() if why is not None}
     if not troubles and installation.phase != "running":

@@ -101,7 +101,7 @@ class Supervisor:
             postgres.ensure_database(self._plan.database_port, self._plan.secrets.database_password)
         migrate.upgrade(self._plan.database)
         # Through the environment's other settings, so that a topic prefix or a number of partitions given there holds.
-        create_topics(load(Settings, kafka=self._plan.kafka, database=self._plan.database))
+        create_topics(load(Settings, database=self._plan.database, **self._plan.access.model_dump()))
         organization.ensure(self._plan.database, self._directory, empty=self._options.empty, demo=self._options.demo)
         self._say("  schema, topics and the organization are in place")
 

@@ -34,6 +34,7 @@ from shared.domain.delivery import backoff
 from shared.logging import logger
 from shared.settings import MailerSettings
 from shared.topics import Topic
+from shared.worker import broker_arguments
 
 log = logger(__name__)
 
@@ -139,7 +140,7 @@ def create_app(settings: MailerSettings, provider: Provider, health: Health, clo
     health.bad("kafka", "has not given this mailer its partitions yet")
     app = faust.App(
         f"{settings.topic_prefix}mailer",
-        broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
+        **broker_arguments(settings),
         broker_session_timeout=10.0,
         broker_heartbeat_interval=2.5,
         consumer_group_instance_id=f"{settings.topic_prefix}{settings.instance}",

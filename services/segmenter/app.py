@@ -15,6 +15,7 @@ from services.segmenter.flips import Flips
 from services.segmenter.relay import Relay
 from services.segmenter.stream import Stream
 from shared.settings import SegmenterSettings
+from shared.worker import broker_arguments
 
 
 class App(faust.App):
@@ -28,7 +29,7 @@ class App(faust.App):
     def __init__(self, settings: SegmenterSettings, hosted: Sequence[Service]) -> None:
         super().__init__(
             f"{settings.topic_prefix}segmenter-app",
-            broker="kafka://" + settings.kafka.replace(",", ";kafka://"),
+            **broker_arguments(settings),
             web_enabled=False,
             datadir=Path(tempfile.gettempdir()) / "regulars-faust",  # it keeps nothing there and makes it all the same
         )
@@ -42,11 +43,16 @@ class Segmenter:
     """The application and the services that it hosts."""
 
     def __init__(self, settings: SegmenterSettings) -> None:
+        self.kafka_trouble: str | None = None
         self.stream = Stream(settings)
         self.app = App(
             settings, [self.stream, Relay(settings, self.stream.backlog.is_long), Flips(settings), Backfill(settings)]
         )
 
+    def tell_of_kafka(self, trouble: str | None) -> None:
+        """Readiness is to say why Kafka cannot be used; None when it can."""
+        self.kafka_trouble = trouble
+
     def not_ready_because(self) -> str | None:
         """None while it consumes."""
-        return self.stream.not_ready_because()
+        return self.kafka_trouble or self.stream.not_ready_because()

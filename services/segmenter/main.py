@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from services.segmenter.app import Segmenter
 from shared import logging, metrics
+from shared.kafka_trouble import wait_for_kafka
 from shared.settings import SegmenterSettings
 from shared.worker import Worker
 
@@ -31,6 +32,7 @@ def run(settings: SegmenterSettings) -> None:
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     metrics.serve(settings, segmenter.not_ready_because)
+    wait_for_kafka(settings, segmenter.tell_of_kafka)
     Worker(segmenter.app).execute_from_commandline()
 
 

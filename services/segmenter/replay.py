@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, select, true, update
 from shared.database.engine import engine
 from shared.database.tables import dead_letter
 from shared.kafka import producer
+from shared.kafka_trouble import reach
 from shared.settings import Settings
 
 AT_ONCE = 50  # of up to 2 MB each
@@ -93,9 +94,11 @@ def replay(settings: Settings, which: ColumnElement[bool], progress: Progress = 
     """Publish letters again, bytes and key as they were, to the topics they came from; returns how many.
 
     A replay that dies half-way is repeated without harm: the ledger counts an event once. What is still wrong comes
-    back as a new letter, perhaps while this goes on: only those that were there at its start are meant.
+    back as a new letter, perhaps while this goes on: only those that were there at its start are meant. Raises
+    SetupError or TransientError where Kafka does not let us in.
     """
     done = 0
+    reach(settings)
     writer, sink = engine(settings.database), producer(settings, linger_ms=5)
     try:
         with writer.connect() as connection:

@@ -22,6 +22,7 @@ from services.segmenter.backlog import Backlog
 from services.segmenter.failures import TooManyFailuresError
 from services.segmenter.lane import Lane, StoppedError
 from shared.kafka import Topic
+from shared.kafka_access import client_arguments
 from shared.logging import logger
 from shared.settings import SegmenterSettings
 
@@ -53,7 +54,7 @@ class Stream(Service, ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
 
     async def on_start(self) -> None:
         self.consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka,
+            **client_arguments(self.settings),
             group_id=f"{self.settings.topic_prefix}segmenter",
             group_instance_id=self.settings.instance,
             client_id=self.settings.instance,

@@ -20,9 +20,11 @@ from services.local.publish.lines import Chunk
 from services.local.publish.report import Report
 from shared.clock import utc_now
 from shared.domain.events import decode_till, kafka_key, topic_of
-from shared.errors import InvalidError, SetupError
+from shared.errors import InvalidError, SetupError, TransientError
 from shared.kafka import Topic
+from shared.kafka_access import client_arguments
 from shared.kafka_partitions import partitions_of
+from shared.kafka_trouble import knock
 from shared.settings import Settings
 
 BATCH_BYTES = 512_000
@@ -103,15 +105,17 @@ class Pipe:
     async def open(self) -> None:
         """Connect and ask how many partitions each topic has."""
         try:
+            await knock(self._settings)
             await self._renew()
             for topic in (Topic.SALES, Topic.COUPONS, Topic.CUSTOMERS):
                 known = await self._producer.partitions_for(topic.on(self._settings))
                 self.partitions[str(topic)] = len(known)
+        except TransientError as error:
+            raise SetupError(f"{error} Start it with `regulars up`, or set REGULARS_KAFKA.") from error
         except (KafkaConnectionError, KafkaTimeoutError, UnknownTopicOrPartitionError) as error:
             await self.close()
             raise SetupError(
-                f"Kafka at {self._settings.kafka} does not answer, or has no topics of Regulars ({error}). "
-                "Start it with `regulars up`, or set REGULARS_KAFKA."
+                f"Kafka at {self._settings.kafka} lacks topics of Regulars ({error}): `regulars topics` makes them."
             ) from error
 
     async def send(self, targets: dict[Target, Records], end: int) -> None:
@@ -175,7 +179,7 @@ class Pipe:
     async def _renew(self) -> None:
         await self.close()
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
+            **client_arguments(self._settings),
             client_id="regulars-publish",
             acks="all",
             enable_idempotence=True,
