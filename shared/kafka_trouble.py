@@ -125,8 +125,8 @@ def _explained(access: KafkaAccess, server: str, error: Exception) -> RegularsEr
         return SetupError(f"Kafka at {server} {told}")
     if isinstance(cause, ENDED):
         return TransientError(
-            f"Kafka at {server} ends the connection. If it is not just starting, REGULARS_KAFKA_SECURITY_PROTOCOL may not "
-            f"be what this port speaks ({access.kafka_security_protocol} is given)."
+            f"Kafka at {server} ends the connection. Unless it is just starting: is {access.kafka_security_protocol} "
+            "what this port speaks (REGULARS_KAFKA_SECURITY_PROTOCOL)?"
         )
     why = "no answer in time" if isinstance(cause, TimeoutError) else str(cause) or repr(cause)
     return TransientError(f"Kafka does not answer at {server} ({why}). Is it running?")

@@ -20,6 +20,7 @@ from shared.clock import Clock
 from shared.database.engine import engine
 from shared.database.tables import mail_news, organization
 from shared.kafka import Topic
+from shared.kafka_access import client_arguments
 from shared.keys import Role, create_key
 from shared.settings import IngestSettings
 from tests.serving import serving
@@ -92,7 +93,7 @@ class Service:
 
 def consume(settings: IngestSettings, *topics: Topic) -> list[tuple[bytes, bytes]]:
     """Read from the start to the present end of the topics."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka, metrics_enabled=False, max_poll_records=5000)
+    consumer = KafkaConsumer(**client_arguments(settings), metrics_enabled=False, max_poll_records=5000)
     try:
         partitions = [
             TopicPartition(topic.on(settings), number)

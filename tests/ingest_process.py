@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from services.local.program import Program
+from shared.kafka_access import variables
 from shared.settings import IngestSettings
 from tests.stack import TRUSTS_NOBODY
 
@@ -18,7 +19,7 @@ class Process:
     def __init__(self, settings: IngestSettings, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{settings.ingest_port}"
         environment = {
-            "REGULARS_KAFKA": settings.kafka,
+            **variables(settings),
             "REGULARS_DATABASE": settings.database,
             "REGULARS_TOPIC_PREFIX": settings.topic_prefix,
             "REGULARS_PARTITIONS": "4",

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, func, insert, select
 
 from services.local import ports
 from shared.database.tables import campaign, customer, message, organization, segment
+from shared.kafka_access import variables
 from tests.stack import TRUSTS_NOBODY, eventually
 
 ORGANIZATION = "acme"
@@ -161,7 +162,6 @@ class Mailer:
     def __init__(self, settings: Any) -> None:
         self.port = ports.free()
         given = {
-            "KAFKA": settings.kafka,
             "DATABASE": settings.database,
             "TOPIC_PREFIX": settings.topic_prefix,
             "SANDBOX_URL": settings.sandbox_url,
@@ -174,7 +174,7 @@ class Mailer:
             "SENDERS": str(settings.senders),
             "METRICS_PORT": str(self.port),
         }
-        environment = os.environ | {f"REGULARS_{name}": value for name, value in given.items()}
+        environment = os.environ | variables(settings) | {f"REGULARS_{name}": value for name, value in given.items()}
         self._process = subprocess.Popen([sys.executable, "-c", RUN_MAILER], env=environment)
 
     def readiness(self) -> str:

@@ -21,6 +21,7 @@ from shared.clock import utc_now
 from shared.database.engine import connect
 from shared.domain.events import topic_of
 from shared.kafka import Topic, create_topics, producer
+from shared.kafka_access import client_arguments, variables
 from shared.settings import SegmenterSettings
 from tests.criteria_model import Criteria, Customer
 from tests.integration.conftest import add_organization
@@ -63,7 +64,7 @@ class Segmenter:
         self.port = ports.free()
         self.url = f"http://{ports.LOOPBACK}:{self.port}"
         self.environment = {
-            "REGULARS_KAFKA": settings.kafka,
+            **variables(settings),
             "REGULARS_DATABASE": settings.database,
             "REGULARS_TOPIC_PREFIX": settings.topic_prefix,
             "REGULARS_METRICS_PORT": str(self.port),
@@ -113,7 +114,7 @@ class Segmenter:
     def lag(self) -> int:
         """Records whose offsets are not committed."""
         consumer = KafkaConsumer(
-            bootstrap_servers=self.settings.kafka,
+            **client_arguments(self.settings),
             group_id=f"{self.settings.topic_prefix}segmenter",
             enable_auto_commit=False,
             metrics_enabled=False,
@@ -172,7 +173,7 @@ def _addressed(settings: SegmenterSettings, event: Event | bytes | None) -> tupl
 
 def consume(settings: SegmenterSettings, topic: Topic) -> list[ConsumerRecord]:
     """All that a topic holds, in the order of each partition."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka, metrics_enabled=False, max_poll_records=5_000)
+    consumer = KafkaConsumer(**client_arguments(settings), metrics_enabled=False, max_poll_records=5_000)
     try:
         found = [TopicPartition(topic.on(settings), number) for number in range(settings.partitions)]
         ends = consumer.end_offsets(found)
