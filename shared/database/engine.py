@@ -50,7 +50,9 @@ def driver_url(url: str) -> str:
 
 def plain_url(url: str) -> str:
     """The URL as libpq wants it."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    text = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    before, mark, query = text.partition("?")
+    return before + mark + query.replace("+", "%20")  # SQLAlchemy writes a space as forms do, libpq does not read it so
 
 
 def rows(

@@ -29,6 +29,7 @@ NOT_PASTED = {
     "deploy-with-compose",  # needs Docker
     "deploy-with-helm",  # needs Kubernetes
     "mail-by-smtp",  # settings for a mail server of one's own
+    "secure-kafka-and-postgresql",  # settings for servers of one's own
     "run-on-one-machine",  # starts and stops what the others stand on
 }
 # A person sees that an answer is an error; here the shell must.

@@ -21,10 +21,17 @@ securityContext:
   runAsNonRoot: true
   runAsUser: 10001
   runAsGroup: 10001
+  {{- if .Values.certificates }}
+  fsGroup: 10001 # may read the certificates
+  {{- end }}
   seccompProfile: {type: RuntimeDefault}
 volumes:
   - name: tmp
     emptyDir: {sizeLimit: 256Mi}
+  {{- with .Values.certificates }}
+  - name: certificates
+    secret: {secretName: {{ . }}, defaultMode: 0440}
+  {{- end }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- end }}
@@ -45,4 +52,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+  {{- if .Values.certificates }}
+  - {name: certificates, mountPath: /etc/regulars/certificates, readOnly: true}
+  {{- end }}
 {{- end }}
