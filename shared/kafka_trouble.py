@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka.conn import AIOKafkaConnection
@@ -81,25 +81,37 @@ def wait_for_kafka(access: KafkaAccess, tell: Callable[[str | None], None]) -> N
 
 
 async def knock(access: KafkaAccess, patience: float = PATIENCE) -> None:
-    """Return when one of the servers lets us in and knows its cluster.
+    """Return when one of the servers lets us in, and one of the brokers that it names.
 
     Raises SetupError where the settings or the broker must be changed, TransientError where it may pass by itself.
     """
-    troubles: list[RegularsError] = []
     given = client_arguments(access)
-    for server in given.pop("bootstrap_servers"):
-        host, _, port = server.rpartition(":")
+    server, named = await _first(access, given.pop("bootstrap_servers"), given, patience)
+    if server in named:
+        return
+    try:
+        await _first(access, named, given, patience)
+    except RegularsError as error:
+        told = f"{error} That address is what Kafka at {server} has clients go on to (its advertised.listeners)."
+        raise type(error)(told) from error
+
+
+async def _first(
+    access: KafkaAccess, servers: Sequence[str], given: Mapping[str, Any], patience: float
+) -> tuple[str, list[str]]:
+    """The first of the servers that lets us in, and the addresses of all brokers as it names them."""
+    troubles: list[RegularsError] = []
+    for server in servers:
         try:
-            await _knock_at(host.strip("[]"), int(port), given, patience)
+            return server, await _named_by(server, given, patience)
         except Exception as error:  # noqa: BLE001 - a port may be anything's, and make anything of our client
             troubles.append(_explained(access, server, error))
-        else:
-            return
     raise next((each for each in troubles if isinstance(each, SetupError)), troubles[-1])
 
 
-async def _knock_at(host: str, port: int, security: dict[str, Any], patience: float) -> None:
-    connection = AIOKafkaConnection(host, port, request_timeout_ms=int(patience * 1_000), **security)
+async def _named_by(server: str, given: Mapping[str, Any], patience: float) -> list[str]:
+    host, _, port = server.rpartition(":")
+    connection = AIOKafkaConnection(host.strip("[]"), int(port), request_timeout_ms=int(patience * 1_000), **given)
     try:
         await connection.connect()
         # Not before this one does a broker end a connection that did not log in.
@@ -110,6 +122,7 @@ async def _knock_at(host: str, port: int, security: dict[str, Any], patience: fl
             await asyncio.wait({closed}, timeout=CLOSING)
     if not known.brokers:
         raise NotReadyError
+    return [f"[{each[1]}]:{each[2]}" if ":" in each[1] else f"{each[1]}:{each[2]}" for each in known.brokers]
 
 
 class NotReadyError(OSError):

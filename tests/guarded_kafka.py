@@ -21,8 +21,8 @@ USER = "regulars"
 PASSWORD = "s3cr:t@%&+ of this run"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 PLAIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
-# What each port asks for, beside the plain one.
-LISTENERS = {"secure": "SASL_SSL", "mutual": "SSL", "login": "SASL_PLAINTEXT"}
+# What each port asks for, beside the plain one. `lost` asks for nothing, and tells clients to go where nobody is.
+LISTENERS = {"secure": "SASL_SSL", "mutual": "SSL", "login": "SASL_PLAINTEXT", "lost": "PLAINTEXT"}
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Guarded:
         """Settings that are let in there, unless `given` replaces what matters."""
         protocol = LISTENERS[listener].lower()
         fitting: dict[str, Any] = {"kafka": self.servers[listener], "kafka_security_protocol": protocol}
-        if "sasl" in protocol:
+        if protocol.startswith("sasl"):
             fitting |= {"kafka_username": USER, "kafka_password": PASSWORD}
-        if "ssl" in protocol:
+        if protocol.endswith("ssl"):
             fitting |= {"kafka_ca_file": str(self.authority)}
         if listener == "mutual":
             fitting |= {"kafka_certificate_file": str(self.certificate), "kafka_key_file": str(self.key)}
@@ -97,7 +97,9 @@ def _guard(config: Path, others: dict[str, int], folder: Path) -> None:
     """Add the ports that ask for something to the configuration of `regulars up`."""
     also = {
         "listeners": "".join(f",{name.upper()}://{ports.LOOPBACK}:{port}" for name, port in others.items()),
-        "advertised.listeners": "".join(f",{name.upper()}://localhost:{port}" for name, port in others.items()),
+        "advertised.listeners": "".join(
+            f",{name.upper()}://localhost:{ports.free() if name == 'lost' else port}" for name, port in others.items()
+        ),
         "listener.security.protocol.map": "".join(f",{name.upper()}:{kind}" for name, kind in LISTENERS.items()),
     }
     lines = []
@@ -107,13 +109,13 @@ def _guard(config: Path, others: dict[str, int], folder: Path) -> None:
     assert not also, f"the configuration has no {', '.join(also)}"
     for name, kind in LISTENERS.items():
         before = f"listener.name.{name}"
-        if "SASL" in kind:
+        if kind.startswith("SASL"):
             offered = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512") if name == "secure" else ("PLAIN",)
             lines.append(f"{before}.sasl.enabled.mechanisms={','.join(offered)}")
             for mechanism in offered:
                 module = PLAIN if mechanism == "PLAIN" else SCRAM
                 lines.append(f"{before}.{mechanism.lower()}.sasl.jaas.config={module}")
-        if "SSL" in kind:
+        if kind.endswith("SSL"):
             lines += [f"{before}.ssl.keystore.type=PEM", f"{before}.ssl.keystore.location={folder / 'broker.pem'}"]
         if name == "mutual":
             lines += [

@@ -126,6 +126,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
         TransientError,
         "is ssl what this port",
     ),
+    "sent to nobody": ("lost", {}, TransientError, "is what Kafka at localhost:"),
     "nobody there": ("plain", {"kafka": "nobody"}, TransientError, "does not answer"),
 }
 
