@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.errors import SetupError
+
 BOOTSTRAP = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:,\[\]]+):\d{1,5}")
 
 
@@ -99,7 +101,7 @@ def _misfit(access: KafkaAccess) -> str | None:
         return "REGULARS_KAFKA_KEY_FILE needs REGULARS_KAFKA_CERTIFICATE_FILE, the certificate of that key."
     try:
         tls_context(access)
-    except ValueError as error:
+    except SetupError as error:
         return str(error)
     return None
 
@@ -129,20 +131,20 @@ def client_arguments(access: KafkaAccess) -> dict[str, Any]:
 def tls_context(access: KafkaAccess) -> ssl.SSLContext | None:
     """Trust in the authority that was named, else in the machine's; None where TLS is not wanted.
 
-    The broker's name is held to its certificate, always. Raises ValueError in one line.
+    The broker's name is held to its certificate, always. Raises SetupError: a file may be gone since the start.
     """
     if not access.kafka_security_protocol.endswith("ssl"):
         return None
     try:
         context = ssl.create_default_context(cafile=access.kafka_ca_file or None)
     except OSError as error:
-        raise ValueError(f"REGULARS_KAFKA_CA_FILE must hold certificates (PEM): {_said(error)}.") from error
+        raise SetupError(f"REGULARS_KAFKA_CA_FILE must hold certificates (PEM): {_said(error)}.") from error
     if access.kafka_certificate_file:
         try:
             # A password is never asked for at the terminal.
             context.load_cert_chain(access.kafka_certificate_file, access.kafka_key_file or None, lambda: "")
         except OSError as error:
-            raise ValueError(
+            raise SetupError(
                 "REGULARS_KAFKA_CERTIFICATE_FILE and REGULARS_KAFKA_KEY_FILE must hold a certificate and its key, "
                 f"unencrypted (PEM): {_said(error)}."
             ) from error

@@ -141,7 +141,7 @@ def _explained(access: KafkaAccess, server: str, error: Exception) -> RegularsEr
             f"Kafka at {server} ends the connection. Unless it is just starting: is {access.kafka_security_protocol} "
             "what this port speaks (REGULARS_KAFKA_SECURITY_PROTOCOL)?"
         )
-    why = "no answer in time" if isinstance(cause, TimeoutError) else str(cause) or repr(cause)
+    why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__  # a time that ran out says nothing
     return TransientError(f"Kafka does not answer at {server} ({why}). Is it running?")
 
 

@@ -32,3 +32,28 @@ def test_nobody_is_simulated_but_in_the_demo(options: Options, people: list[str]
     names, sandbox = _parts(options)
     assert names == ["sandbox", *SERVICES, *people]
     assert ("--demo" in sandbox) == ("readers" in people)
+
+
+def test_our_own_kafka_asks_for_nothing_and_another_one_for_what_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secured = {
+        "SECURITY_PROTOCOL": "sasl_ssl",
+        "SASL_MECHANISM": "SCRAM-SHA-512",
+        "USERNAME": "me",
+        "PASSWORD": "s3cr:t",
+    }
+    for name, value in secured.items():
+        monkeypatch.setenv(f"REGULARS_KAFKA_{name}", value)
+
+    def told(kafka: str) -> dict[str, str]:
+        plan = Plan(Options(Path(), kafka=kafka), Mock(), 9092, 5432, PORTS, dict.fromkeys(SERVICES, 9100))
+        return {name: plan.environment[f"REGULARS_KAFKA_{name}"] for name in secured}
+
+    assert told("kafka.example:9093") == secured
+    assert told("local") == {
+        "SECURITY_PROTOCOL": "plaintext",
+        "SASL_MECHANISM": "PLAIN",
+        "USERNAME": "",
+        "PASSWORD": "",
+    }
