@@ -51,13 +51,9 @@ class Guarded:
         """For SCRAM, as an operator does while the broker runs."""
         admin = KafkaAdminClient(bootstrap_servers=self.plain)
         try:
-            told = admin.alter_user_scram_credentials(
-                [
-                    UserScramCredentialUpsertion(user, mechanism, password)
-                    for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
-                ]
-            )
-            assert told == {user: None}
+            for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):  # one in a request
+                told = admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, mechanism, password)])
+                assert told == {user: None}, told
         finally:
             admin.close()
 
