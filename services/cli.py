@@ -104,10 +104,12 @@ def topics(
 @app.command(epilog="Example: regulars settings segmenter")
 def settings(
     service: Annotated[str | None, typer.Argument(help="ingest, segmenter, mailer or admin; all without.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Show every setting: its meaning, its default, its present value (secrets masked)."""
     from services.settings_list import show
 
+    adopt(data_dir)
     show(service)
 
 

@@ -10,23 +10,33 @@ import io
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, Date, cast, func, select
 
-from services.admin import attributions, campaigns, coupons, groups_of_customers, organizations, takings
+from services.admin import (
+    attributions,
+    campaigns,
+    coupons,
+    groups_of_customers,
+    organizations,
+    redemption_rates,
+    takings,
+)
 from services.admin.csv_cells import cell, guarded
 from services.admin.groups_of_customers import Engagement, Groups, SegmentValue
 from services.admin.lifetime_values import Learnt
 from services.admin.overview import ACTIVE
+from services.admin.paging import Page
+from services.admin.redemption_rates import Issued
 from services.admin.spans import Span
 from services.admin.takings import Day, Store
 from shared.database.tables import customer
 
 MONTHS: Final = 12
-MOST: Final = 100
+MOST: Final = 100  # rows that are read together
 NAME: Final = "name"  # free text
 
 
@@ -49,6 +59,8 @@ class CampaignRates(BaseModel):
     discount_given: int = Field(description="By its coupon on these sales, in minor units.")
     sending_cost: int = Field(description="Of the mails sent, in minor units, rounded.")
     roi: float | None = Field(description=attributions.ROI)
+    redeemed: int = Field(description="Mails whose coupon the recipient redeemed, not given back.")
+    redemption_rate: float | None = Field(description="Of the mails sent with a coupon, whose was redeemed.")
 
 
 class CouponUse(BaseModel):
@@ -61,6 +73,10 @@ class CouponUse(BaseModel):
     over_limit: int = Field(description="By offline tills, beyond a limit.")
     discount_given: int = Field(description="Minor units.")
     revenue: int = Field(description="What the sales with it were paid, in minor units.")
+    issued: int = Field(description="Unique codes and grants, by marketers and by mails.")
+    redemption_rate: float | None = Field(
+        description="Of the issued, which were redeemed and not given back; null where none was issued: open to all."
+    )
 
 
 class Cohort(BaseModel):
@@ -76,17 +92,20 @@ class Cohort(BaseModel):
     per_customer: int = Field(description="Lifetime value so far: the average of that.")
 
 
+R = TypeVar("R", bound=BaseModel)
 Rows = Sequence[BaseModel]
 Reader = Callable[[Connection, str, Span, Learnt], Rows]
 Name = Literal["days", "stores", "campaigns", "coupons", "engagement", "segments", "cohorts"]
 
 
-def of_campaigns(connection: Connection, organization_id: str) -> list[CampaignRates]:
-    """The hundred that changed last, drafts aside."""
-    found = campaigns.begun(connection, organization_id, MOST)
+def of_campaigns(connection: Connection, organization_id: str, limit: int, cursor: str | None) -> Page[CampaignRates]:
+    """Those that changed last first, drafts aside."""
+    page = campaigns.begun(connection, organization_id, limit, cursor)
+    found, ids = page.items, [each.id for each in page.items]
     costs = attributions.costs(organizations.read(connection, organization_id))
-    brought = attributions.of(connection, organization_id, [each.id for each in found])
-    return [
+    brought = attributions.of(connection, organization_id, ids)
+    issued = redemption_rates.of_campaigns(connection, organization_id, ids)
+    items = [
         CampaignRates(
             campaign_id=each.id,
             name=each.name,
@@ -99,16 +118,31 @@ def of_campaigns(connection: Connection, organization_id: str) -> list[CampaignR
             click_rate=_share(each.counts.clicked, each.counts.delivered),
             unsubscribed=each.counts.unsubscribed,
             unsubscribe_rate=_share(each.counts.unsubscribed, each.counts.delivered),
+            redeemed=issued.get(each.id, Issued()).redeemed,
+            redemption_rate=issued.get(each.id, Issued()).rate,
             **attributions.told(brought[each.id], costs, each.counts.sent),
         )
         for each in found
     ]
+    return Page(items=items, next_cursor=page.next_cursor)
 
 
-def of_coupons(connection: Connection, organization_id: str, now: datetime) -> list[CouponUse]:
-    """The first hundred by code."""
-    found = coupons.page(connection, organization_id, MOST, None, now).items
-    return [CouponUse.model_validate(each.model_dump()) for each in found]
+def of_coupons(
+    connection: Connection, organization_id: str, limit: int, cursor: str | None, now: datetime
+) -> Page[CouponUse]:
+    """By code."""
+    page = coupons.page(connection, organization_id, limit, cursor, now)
+    issued = redemption_rates.of_coupons(connection, organization_id, [each.code for each in page.items])
+    none = Issued()
+    items = [
+        CouponUse(
+            **each.model_dump(include=set(CouponUse.model_fields)),
+            issued=issued.get(each.code, none).issued,
+            redemption_rate=issued.get(each.code, none).rate,
+        )
+        for each in page.items
+    ]
+    return Page(items=items, next_cursor=page.next_cursor)
 
 
 def of_cohorts(connection: Connection, organization_id: str, span: Span) -> list[Cohort]:
@@ -160,8 +194,14 @@ TABLES: Final = MappingProxyType[Name, tuple[type[BaseModel], Reader]](
     {
         "days": (Day, lambda connection, own, span, _: takings.by_day(connection, own, span)),
         "stores": (Store, lambda connection, own, span, _: takings.by_store(connection, own, span)),
-        "campaigns": (CampaignRates, lambda connection, own, _, __: of_campaigns(connection, own)),
-        "coupons": (CouponUse, lambda connection, own, span, _: of_coupons(connection, own, span.now)),
+        "campaigns": (
+            CampaignRates,
+            lambda connection, own, _, __: _whole(lambda cursor: of_campaigns(connection, own, MOST, cursor)),
+        ),
+        "coupons": (
+            CouponUse,
+            lambda connection, own, span, _: _whole(lambda cursor: of_coupons(connection, own, MOST, cursor, span.now)),
+        ),
         "engagement": (
             Engagement,
             lambda connection, own, span, learnt: of_engagement(connection, own, learnt, span.now),
@@ -186,6 +226,16 @@ def as_csv(connection: Connection, organization_id: str, name: Name, span: Span,
         cells = {column: cell(value) for column, value in row.model_dump().items()}
         writer.writerow([guarded(cells[column]) if column == NAME else cells[column] for column in header])
     return buffer.getvalue()
+
+
+def _whole(page: Callable[[str | None], Page[R]]) -> list[R]:
+    """All pages, one behind the other."""
+    found = page(None)
+    items = found.items
+    while found.next_cursor is not None:
+        found = page(found.next_cursor)
+        items += found.items
+    return items
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from services.admin import audit, organizations
 from services.admin.instants import Instant
 from services.admin.organizations import Line
+from services.admin.paging import Page, cut, read_cursor
 from shared.errors import ConflictError, NotFoundError
 from shared.keys import Key, Role, StoredKey, create_key, list_keys, revoke_key
 
@@ -43,6 +44,15 @@ class CreatedApiKey(ApiKey):
 def keys(connection: Connection, organization_id: str) -> list[ApiKey]:
     """All, oldest first, revoked ones included."""
     return [_shown(stored) for stored in list_keys(connection, organization_id)]
+
+
+def page(connection: Connection, organization_id: str, limit: int, cursor: str | None) -> Page[ApiKey]:
+    """The same in pages. They are few, so all are read."""
+    found = keys(connection, organization_id)
+    if cursor is not None:
+        last = read_cursor(cursor, datetime, str)
+        found = [each for each in found if (each.created_at, each.key_id) > last]
+    return cut(found[: limit + 1], limit, lambda each: (each.created_at, each.key_id))
 
 
 def create(connection: Connection, key: Key, wanted: NewApiKey) -> CreatedApiKey:

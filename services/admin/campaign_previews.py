@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
-from services.admin import audit, campaigns
+from services.admin import audit, campaigns, idempotency
 from services.admin.campaign_models import Content, Form
 from services.admin.instants import Instant
 from shared.database import direct_mails
@@ -44,6 +45,13 @@ class TestRequest(Form):
 
     to: Annotated[list[Email], Field(min_length=1, max_length=MOST_TESTS)]
     as_customer: CustomerId | None = Field(None, description="null: as somebody of whom nothing is known.")
+
+
+class TestsOf(BaseModel):
+    """What an idempotency key stands for."""
+
+    campaign_id: str
+    wanted: TestRequest
 
 
 class TestMail(BaseModel):
@@ -116,37 +124,54 @@ def _rendered(
     )
 
 
-def send_tests(connection: Connection, key: Key, campaign_id: str, wanted: TestRequest, now: datetime) -> TestMails:
-    """Have the mailer send them. Raises NotFoundError, and InvalidError for a customer that does not exist."""
+def send_tests(
+    connection: Connection,
+    key: Key,
+    campaign_id: str,
+    wanted: TestRequest,
+    *,
+    now: datetime,
+    request_key: str | None = None,
+) -> TestMails:
+    """Have the mailer send them, once for a request. Raises NotFoundError, and InvalidError for a customer that does
+    not exist.
+    """
     organization_id = key.organization_id
-    campaigns.read(connection, organization_id, campaign_id)
+    campaigns.insist(connection, organization_id, campaign_id)
     try:
         read_person(connection, organization_id, wanted.as_customer)
     except NotFoundError as error:
         raise InvalidError(str(error), "as_customer") from None
-    ids = direct_mails.request(
-        connection,
-        organization_id,
-        "test",
-        dict.fromkeys(wanted.to),
-        now=now,
-        campaign_id=campaign_id,
-        customer_id=wanted.as_customer,
-    )
-    audit.record(connection, key, "campaign.tested", f"campaign:{campaign_id}", mails=len(ids))
-    return last_tests(connection, organization_id, campaign_id, most=len(ids))
+
+    def request() -> str:
+        ids = direct_mails.request(
+            connection,
+            organization_id,
+            "test",
+            dict.fromkeys(wanted.to),
+            now=now,
+            campaign_id=campaign_id,
+            customer_id=wanted.as_customer,
+        )
+        audit.record(connection, key, "campaign.tested", f"campaign:{campaign_id}", mails=len(ids))
+        return " ".join(map(str, ids))
+
+    made = idempotency.once(connection, key, request_key, TestsOf(campaign_id=campaign_id, wanted=wanted), request)
+    return _tests(connection, organization_id, direct_mail.c.mail_id.in_([*map(UUID, made.split())]))
 
 
 def last_tests(connection: Connection, organization_id: str, campaign_id: str, most: int = SHOWN) -> TestMails:
     """The last ones. Raises NotFoundError."""
-    campaigns.read(connection, organization_id, campaign_id)
+    campaigns.insist(connection, organization_id, campaign_id)
+    return _tests(connection, organization_id, direct_mail.c.campaign_id == campaign_id, most)
+
+
+def _tests(
+    connection: Connection, organization_id: str, which: ColumnElement[bool], most: int = MOST_TESTS
+) -> TestMails:
     wanted = (
         select(direct_mail)
-        .where(
-            direct_mail.c.organization_id == organization_id,
-            direct_mail.c.campaign_id == campaign_id,
-            direct_mail.c.kind == "test",
-        )
+        .where(direct_mail.c.organization_id == organization_id, which, direct_mail.c.kind == "test")
         .order_by(direct_mail.c.created_at.desc(), direct_mail.c.mail_id)
         .limit(most)
     )

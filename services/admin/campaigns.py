@@ -7,7 +7,18 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    delete,
+    exists,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from services.admin import ab_results, audit, campaign_counts, segments
 from services.admin.announcements import announce
@@ -43,22 +54,25 @@ def page(connection: Connection, organization_id: str, limit: int, cursor: str |
 
 def under_way(connection: Connection, organization_id: str, most: int) -> list[Campaign]:
     """Those that send, are to, or were stopped, the last changed first."""
-    return _latest(connection, organization_id, most, campaign.c.state.in_(UNDER_WAY))
+    return _latest(connection, organization_id, most, None, campaign.c.state.in_(UNDER_WAY)).items
 
 
-def begun(connection: Connection, organization_id: str, most: int) -> list[Campaign]:
+def begun(connection: Connection, organization_id: str, limit: int, cursor: str | None) -> Page[Campaign]:
     """All but drafts, the last changed first."""
-    return _latest(connection, organization_id, most, campaign.c.state != "draft")
+    return _latest(connection, organization_id, limit, cursor, campaign.c.state != "draft")
 
 
-def _latest(connection: Connection, organization_id: str, most: int, which: ColumnElement[bool]) -> list[Campaign]:
-    wanted = (
-        select(campaign)
-        .where(campaign.c.organization_id == organization_id, which)
-        .order_by(campaign.c.updated_at.desc(), campaign.c.campaign_id)
-        .limit(most)
-    )
-    return _shown(connection, organization_id, connection.execute(wanted).mappings().all())
+def _latest(
+    connection: Connection, organization_id: str, limit: int, cursor: str | None, which: ColumnElement[bool]
+) -> Page[Campaign]:
+    place = tuple_(campaign.c.updated_at, campaign.c.campaign_id)
+    wanted = select(campaign).where(campaign.c.organization_id == organization_id, which)
+    if cursor is not None:
+        at, last = read_cursor(cursor, datetime, str)
+        wanted = wanted.where(place < tuple_(literal(at), literal(last)))
+    wanted = wanted.order_by(campaign.c.updated_at.desc(), campaign.c.campaign_id.desc()).limit(limit + 1)
+    rows = connection.execute(wanted).mappings().all()
+    return cut(_shown(connection, organization_id, rows), limit, lambda item: (item.updated_at, item.id))
 
 
 def read(connection: Connection, organization_id: str, campaign_id: str) -> Campaign:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -10,12 +9,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.admin import audit
+from services.admin import audit, customers
 from services.admin.coupon_models import until
 from services.admin.coupons import row_of
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
-from shared.database.tables import coupon, coupon_grant, customer_merge
+from shared.database.tables import coupon, coupon_grant
 from shared.domain.event_fields import CustomerId
 from shared.keys import Key
 
@@ -43,6 +42,13 @@ class NewGrants(BaseModel):
     @property
     def whom(self) -> list[str]:
         return sorted({*self.customer_ids, *([self.customer_id] if self.customer_id else [])})
+
+
+class GrantsOf(BaseModel):
+    """What an idempotency key stands for."""
+
+    coupon_code: str
+    wanted: NewGrants
 
 
 class Granted(BaseModel):
@@ -77,7 +83,7 @@ def give(connection: Connection, key: Key, code: str, wanted: NewGrants, now: da
             "granted_by": key.actor,
             "granted_at": now,
         }
-        for customer_id in _now(connection, key.organization_id, wanted.whom)
+        for customer_id in sorted({*customers.present(connection, key.organization_id, wanted.whom)})
     ]
     giving = insert(coupon_grant)
     renewed = {name: giving.excluded[name] for name in ("expires_at", "granted_by", "granted_at")}
@@ -90,15 +96,6 @@ def give(connection: Connection, key: Key, code: str, wanted: NewGrants, now: da
         )
     audit.record(connection, key, "coupon.granted", f"coupon:{row.code}", customers=len(rows))
     return Granted(granted=len(rows), expires_at=expires_at)
-
-
-def _now(connection: Connection, organization_id: str, whom: Sequence[str]) -> list[str]:
-    """Who they are after merges, each once."""
-    merges = select(customer_merge.c.customer_id, customer_merge.c.root_customer_id).where(
-        customer_merge.c.organization_id == organization_id, customer_merge.c.customer_id.in_(whom)
-    )
-    roots = {row[0]: row[1] for row in connection.execute(merges)}
-    return sorted({roots.get(customer_id, customer_id) for customer_id in whom})
 
 
 def page(connection: Connection, organization_id: str, code: str, limit: int, cursor: str | None) -> Page[Grant]:

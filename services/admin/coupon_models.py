@@ -125,6 +125,12 @@ class Copy(BaseModel):
     code: Code | None = None
 
 
+class CopyOf(Copy):
+    """What an idempotency key stands for."""
+
+    coupon_code: str
+
+
 class Coupon(BaseModel):
     """A coupon, and how it does."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, Select, Text, any_, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.admin import customer_search, memberships
 from services.admin.instants import Instant
@@ -116,6 +117,16 @@ def names(connection: Connection, organization_id: str, customer_id: str) -> lis
         customer_merge.c.organization_id == organization_id, customer_merge.c.root_customer_id == customer_id
     )
     return [customer_id, *(name for name in connection.execute(merged).scalars() if name != customer_id)]
+
+
+def present(connection: Connection, organization_id: str, customer_ids: Sequence[str]) -> list[str]:
+    """Who each of them is after merges, in the same order."""
+    merges = select(customer_merge.c.customer_id, customer_merge.c.root_customer_id).where(
+        customer_merge.c.organization_id == organization_id,
+        customer_merge.c.customer_id == any_(literal(list(customer_ids), ARRAY(Text))),
+    )
+    roots = {row[0]: row[1] for row in connection.execute(merges)}
+    return [roots.get(customer_id, customer_id) for customer_id in customer_ids]
 
 
 def page(

@@ -10,6 +10,7 @@ from datetime import timedelta
 from hashlib import sha256
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -30,7 +31,10 @@ def once(connection: Connection, key: Key, request_key: str | None, request: Bas
     its_row = (idempotency.c.organization_id == key.organization_id) & (idempotency.c.request_key == request_key)
     old = idempotency.c.created_at < func.now() - KEPT
     connection.execute(delete(idempotency).where(idempotency.c.organization_id == key.organization_id, old))
-    digest = sha256(f"{type(request).__name__}\n{request.model_dump_json()}".encode()).digest()
+    try:
+        digest = sha256(f"{type(request).__name__}\n{request.model_dump_json()}".encode()).digest()
+    except PydanticSerializationError as error:
+        raise InvalidError("is nested deeper than anything here: flatten it", "body") from error
     row = {"organization_id": key.organization_id, "request_key": request_key, "request_digest": digest, "made": ""}
     is_first = connection.execute(
         insert(idempotency).values(row).on_conflict_do_nothing().returning(idempotency.c.request_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, time
 from decimal import Decimal
+from hashlib import sha256
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,6 +17,7 @@ from services.admin.instants import Instant
 from services.admin.starting_campaigns import templates
 from services.admin.starting_content import Thresholds
 from services.admin.transactions import transaction
+from services.admin.versions import check_tag
 from shared.database.engine import engine
 from shared.database.tables import campaign, coupon, organization, segment
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Email, OrganizationId, TimeZone
@@ -184,12 +186,23 @@ def lock(connection: Connection, organization_id: str) -> None:
     connection.execute(select(organization.c.organization_id).where(own).with_for_update())
 
 
-def change(connection: Connection, key: Key, wanted: OrganizationChange, now: datetime) -> Organization:
-    """Change what is given. A new time zone moves calendar rules, so the dynamic segments are filled again."""
+def etag(shown_organization: Organization) -> str:
+    """Changes with its settings."""
+    return f'"{sha256(shown_organization.model_dump_json().encode()).hexdigest()[:32]}"'
+
+
+def change(
+    connection: Connection, key: Key, wanted: OrganizationChange, now: datetime, if_match: str | None = None
+) -> Organization:
+    """Change what is given; 412 by `if_match`. A new time zone moves calendar rules, so the dynamic segments are filled
+    again.
+    """
     given = wanted.model_dump(exclude_unset=True)
     if "sender_email" in given:
         given["sender_email"] = given["sender_email"] or ""
+    lock(connection, key.organization_id)
     before = read(connection, key.organization_id)
+    check_tag(if_match, etag(before))
     if given:
         stored = {name: value for name, value in given.items() if name in organization.c}
         if "sending_cost_per_thousand" in given:

@@ -9,7 +9,7 @@ from io import StringIO
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from services.admin import segment_members
+from services.admin import customers, segment_members
 from shared.errors import InvalidError
 from shared.keys import Key
 
@@ -39,11 +39,12 @@ def add(connection: Connection, key: Key, segment_id: str, file: bytes, now: dat
     Raises InvalidError for what is no CSV with a customer_id column, NotFoundError, ConflictError (not static).
     """
     named = _read(file)
-    known = segment_members.known(connection, key.organization_id, set(named.values()))
+    present = customers.present(connection, key.organization_id, [*named.values()])
+    known = segment_members.known(connection, key.organization_id, set(present))
     refused = [
         Refused(line=line, customer_id=each[:64], reason="there is no such customer: create them first")
-        for line, each in named.items()
-        if each not in known
+        for (line, each), who in zip(named.items(), present, strict=True)
+        if who not in known
     ]
     segment_members.add(connection, key, segment_id, sorted(known), now)
     return known, Listed(added=len(known), refused=len(refused), rows=refused[:TOLD])

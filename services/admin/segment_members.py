@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, RowMapping, Text, any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from services.admin import audit, memberships
+from services.admin import audit, customers, memberships
 from services.admin.customer_events import wait_until
 from shared.database import recheck
 from shared.database.tables import customer, segment, static_member
@@ -30,11 +30,15 @@ class Members(BaseModel):
     customer_ids: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=MOST)]
 
 
-def add(connection: Connection, key: Key, segment_id: str, customer_ids: list[str], now: datetime) -> None:
-    """Raises NotFoundError, ConflictError (not static) and InvalidError (no such customers); again changes nothing."""
-    wanted = sorted(set(customer_ids))
+def add(connection: Connection, key: Key, segment_id: str, customer_ids: list[str], now: datetime) -> list[str]:
+    """Who they are after merges. Again changes nothing.
+
+    Raises NotFoundError, ConflictError (not static) and InvalidError (no such customers).
+    """
     _static(connection, key.organization_id, segment_id)
-    _check_known(connection, key.organization_id, customer_ids)
+    wanted = customers.present(connection, key.organization_id, customer_ids)
+    _check_known(connection, key.organization_id, wanted)
+    wanted = sorted(set(wanted))
     if wanted:
         own = {"organization_id": key.organization_id, "segment_id": segment_id, "added_at": now}
         connection.execute(
@@ -42,12 +46,13 @@ def add(connection: Connection, key: Key, segment_id: str, customer_ids: list[st
         )
         recheck.request(connection, key.organization_id, wanted, now)
         audit.record(connection, key, "segment.members_added", f"segment:{segment_id}", count=len(wanted))
+    return wanted
 
 
-def remove(connection: Connection, key: Key, segment_id: str, customer_ids: list[str], now: datetime) -> None:
-    """Raises NotFoundError and ConflictError (not static); who is no member stays none."""
-    wanted = sorted(set(customer_ids))
+def remove(connection: Connection, key: Key, segment_id: str, customer_ids: list[str], now: datetime) -> list[str]:
+    """Who they are after merges; who is no member stays none. Raises NotFoundError and ConflictError (not static)."""
     _static(connection, key.organization_id, segment_id)
+    wanted = sorted({*customers.present(connection, key.organization_id, customer_ids)})
     if wanted:
         connection.execute(
             delete(static_member).where(
@@ -58,6 +63,7 @@ def remove(connection: Connection, key: Key, segment_id: str, customer_ids: list
         )
         recheck.request(connection, key.organization_id, wanted, now)
         audit.record(connection, key, "segment.members_removed", f"segment:{segment_id}", count=len(wanted))
+    return wanted
 
 
 def wait_until_set(

@@ -7,10 +7,9 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection, or_, select
 
 from shared.database.tables import campaign, coupon, segment
-from shared.domain.criteria import Criteria, parse
+from shared.domain.criteria import references
 
 OVER = ("sent", "cancelled")
-LEAF = "segment:"  # how a leaf names the static segment that it looks at
 
 
 class Use(NamedTuple):
@@ -48,11 +47,6 @@ def of(connection: Connection, organization_id: str, segment_id: str) -> list[Us
         *(
             Use("segment", row.segment_id, row.name)
             for row in connection.execute(others.order_by(segment.c.name))
-            if segment_id in named_in(parse(row.criteria))
+            if segment_id in {named for _, named in references(row.criteria)}
         ),
     ]
-
-
-def named_in(criteria: Criteria) -> set[str]:
-    """The static segments that criteria refer to, by id."""
-    return {name.removeprefix(LEAF) for name in criteria.columns if name.startswith(LEAF)}

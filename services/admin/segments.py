@@ -223,7 +223,10 @@ def _tell(connection: Connection, key: Key, action: str, segment_id: str, **deta
 
 
 def _shown(row: RowMapping, currency: str) -> Segment:
-    summary = None if row["criteria"] is None else _summary(parse(row["criteria"]), currency)
+    try:
+        summary = None if row["criteria"] is None else _summary(parse(row["criteria"]), currency)
+    except InvalidError as error:  # stored under an older rule: it is shown all the same, and can be mended
+        summary = f"cannot be used any more: {error}"
     return Segment(id=row["segment_id"], summary=summary, **row)
 
 

@@ -10,10 +10,8 @@ from datetime import datetime
 import msgspec
 
 from services.ingest.publisher import Record
-from shared.domain.events import Reason, TillEvent, decode_till, kafka_key, topic_of
+from shared.domain.events import Reason, TillEvent, decode_till, id_of, kafka_key, topic_of
 from shared.errors import InvalidError
-
-LONGEST_ID = 256
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -39,13 +37,6 @@ class Verdict:
         return not self.accepted and set(self.codes) == {Reason.WRONG_ORGANIZATION}
 
 
-class _Named(msgspec.Struct):
-    id: str | None = None
-
-
-_NAMED = msgspec.json.Decoder(_Named)
-
-
 def judge(events: Sequence[bytes], organization_id: str, currency: str | None, now: datetime) -> Verdict:
     """Part good events from bad ones. None as `currency` lets any pass."""
     verdict = Verdict()
@@ -54,7 +45,7 @@ def judge(events: Sequence[bytes], organization_id: str, currency: str | None, n
             event = decode_till(raw, now)
             _check(event, organization_id, currency)
         except InvalidError as error:
-            verdict.rejected.append(Rejection(index, _id_of(raw), str(error)))
+            verdict.rejected.append(Rejection(index, id_of(raw), str(error)))
             verdict.codes[error.code] += 1
             continue
         kind = event.type
@@ -78,11 +69,3 @@ def _check(event: TillEvent, organization_id: str, currency: str | None) -> None
             "data.currency",
             Reason.WRONG_CURRENCY,
         )
-
-
-def _id_of(raw: bytes) -> str | None:
-    try:
-        named = _NAMED.decode(raw).id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return named and named[:LONGEST_ID]

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Column, ColumnElement, Connection, case, func, literal, null, select, text, update
 
 from services.ingest.publisher import Record
+from shared import metrics
 from shared.database.suppressions import Suppressed, suppress
 from shared.database.tables import customer, direct_mail, message
 from shared.domain.bounces import IN_A_ROW
@@ -28,9 +29,11 @@ FAILED: Final = "provider_failed"
 # The day of a mail that never went is its customer's again.
 GIVE_BACK: Final = text("""
     UPDATE mail_slot SET last_on = previous_on, previous_on = NULL
-    FROM message
+    FROM message LEFT JOIN customer_merge ON customer_merge.organization_id = :organization_id
+        AND customer_merge.customer_id = message.customer_id
     WHERE message.organization_id = :organization_id AND message.message_id = :message_id AND message.state = 'failed'
-        AND mail_slot.organization_id = :organization_id AND mail_slot.customer_id = message.customer_id
+        AND mail_slot.organization_id = :organization_id
+        AND mail_slot.customer_id = coalesce(customer_merge.root_customer_id, message.customer_id)
         AND mail_slot.campaign_id = message.campaign_id AND mail_slot.occasion = message.occasion
         AND mail_slot.previous_on IS NOT NULL
 """)
@@ -85,9 +88,10 @@ def record(connection: Connection, organization_id: str, message_id: UUID, news:
         changes["detail"] = case((moves, news.detail), else_=message.c.detail)
     if news.kind == "failed":
         changes["sent_at"] = case((moves, null()), else_=message.c.sent_at)
+    its = message.c.organization_id == organization_id, message.c.message_id == message_id
     statement = (
         update(message)
-        .where(message.c.organization_id == organization_id, message.c.message_id == message_id)
+        .where(*its)
         .values(changes)
         .returning(
             message.c.campaign_id,
@@ -96,9 +100,12 @@ def record(connection: Connection, organization_id: str, message_id: UUID, news:
             literal(news.at) if column is None else column,
         )
     )
+    was = connection.execute(select(message.c.state).where(*its).with_for_update()).scalar()
     row = connection.execute(statement).first()
     if row is None:
         return None
+    if news.kind in STATES and was in STATES[: STATES.index(news.kind)]:
+        metrics.mails.labels(news.kind, FAILED if news.kind == "failed" else news.suppress or "").inc()
     if news.kind == "failed":
         connection.execute(GIVE_BACK, {"organization_id": organization_id, "message_id": message_id})
     mail = Mail(organization_id, str(message_id), *row)

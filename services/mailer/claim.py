@@ -19,6 +19,7 @@ from services.mailer.batches import Batch, Letters, store
 from services.mailer.blocks import SIZE, take_blocks
 from services.mailer.coupons import Recipients, issue
 from services.mailer.due import Due, facts_of, likenesses, messages_of, moment_of, queued_messages
+from services.mailer.merged import hand_over
 from services.mailer.slots import slot_of, take
 from shared.database.campaigns import Campaign, Organization
 from shared.domain.gates import Decision, Send, Skip, Wait, decide
@@ -67,6 +68,10 @@ def claim(
         due = queued_messages(connection, sender, wanted, now=now, most=most * SIZE)
     if not due:
         return Claimed([], {}) if blocks else None
+    if not blocks:  # merges take what is in blocks themselves
+        gone = [who for who, email in zip(due.columns["customer_id"], due.columns["email"], strict=True) if not email]
+        if gone and hand_over(connection, sender.organization_id, gone):
+            return Claimed([], {})
     decisions = _decide(due, wanted, sender, now)
     _take_slots(connection, sender, wanted, due=due, decisions=decisions, now=now)
     content = compiled(wanted.wording(sender, sender_email))

@@ -13,7 +13,7 @@ from services.mailer.automations import Entry, plan_entries
 from services.mailer.planner import announce
 from shared import metrics
 from shared.clock import Clock
-from shared.domain.events import SegmentEntered, decode
+from shared.domain.events import SegmentEntered, decode, id_of
 from shared.errors import InvalidError
 from shared.logging import logger
 from shared.topics import Topic
@@ -39,7 +39,7 @@ class Follower:
         try:
             event = decode(value or b"", self._clock())
         except InvalidError as error:
-            log.warning("segment_event.unreadable", why=str(error))
+            log.warning("segment_event.unreadable", event_id=id_of(value or b""), why=str(error))
             metrics.events.labels(Topic.SEGMENTS.value, "", "rejected").inc()
             return None
         if not isinstance(event, SegmentEntered):
@@ -62,6 +62,7 @@ class Follower:
             log.error("segment_event.refused", organization_id=organization_id, event_id=event_id, why=why)  # noqa: TRY400 - the parameters hold personal data
             metrics.events.labels(Topic.SEGMENTS.value, "segment.entered", "rejected").inc()
             return
+        log.debug("entries.taken", event_ids=[entry.event_id for entry in entries], planned=planned)
         if planned:
             metrics.mails.labels("planned", "").inc(planned)
         metrics.events.labels(Topic.SEGMENTS.value, "segment.entered", "accepted").inc(len(entries))

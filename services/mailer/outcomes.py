@@ -59,26 +59,33 @@ ACCEPTED: Final = text("""
         AND mail_batch.batch_id = taken.batch_id
 """)
 
+# The day that a mail took is its customer's again, also when they were merged into another one meanwhile.
+GIVE_BACK: Final = """
+    UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
+    FROM put_back LEFT JOIN customer_merge ON customer_merge.organization_id = :organization_id
+        AND customer_merge.customer_id = put_back.customer_id
+    WHERE mail_slot.organization_id = :organization_id
+        AND mail_slot.customer_id = coalesce(customer_merge.root_customer_id, put_back.customer_id)
+        AND mail_slot.campaign_id = put_back.campaign_id AND mail_slot.occasion = put_back.occasion
+        AND mail_slot.previous_on IS NOT NULL
+"""
+
 # Ends messages for good, and gives back the day that they took from their customers.
-FAIL: Final = text("""
-    WITH failed AS (
+FAIL: Final = text(f"""
+    WITH put_back AS (
         UPDATE message SET state = :state, reason = :reason, detail = ended.detail, queued = false, updated_at = :at
         FROM unnest(CAST(:messages AS uuid[]), CAST(:details AS text[])) AS ended (message_id, detail)
         WHERE message.organization_id = :organization_id AND message.message_id = ended.message_id
             AND message.state IN ('planned', 'waiting', 'claimed')
         RETURNING message.customer_id, message.campaign_id, message.occasion
     )
-    UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
-    FROM failed
-    WHERE mail_slot.organization_id = :organization_id AND mail_slot.customer_id = failed.customer_id
-        AND mail_slot.campaign_id = failed.campaign_id AND mail_slot.occasion = failed.occasion
-        AND mail_slot.previous_on IS NOT NULL
+    {GIVE_BACK}
 """)
 
 # Puts messages back as if they had never been claimed, slots included: the gates look at them again. They are due since
 # when they were: a clock that was ahead must not put them off, and the hold on all calls is the provider's pause.
-RELEASE: Final = text("""
-    WITH released AS (
+RELEASE: Final = text(f"""
+    WITH put_back AS (
         UPDATE message SET
             state = CASE WHEN campaign.state = 'cancelled' THEN 'skipped' ELSE 'planned' END,
             reason = CASE WHEN campaign.state = 'cancelled' THEN 'cancelled' END,
@@ -89,30 +96,22 @@ RELEASE: Final = text("""
             AND (message.state IN ('planned', 'waiting', 'claimed') OR message.reason = 'cancelled')
         RETURNING message.customer_id, message.campaign_id, message.occasion
     )
-    UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
-    FROM released
-    WHERE mail_slot.organization_id = :organization_id AND mail_slot.customer_id = released.customer_id
-        AND mail_slot.campaign_id = released.campaign_id AND mail_slot.occasion = released.occasion
-        AND mail_slot.previous_on IS NOT NULL
+    {GIVE_BACK}
 """)
 
 
 # Puts messages back that were refused for now: twice as long each time, from a minute to an hour, spread by chance.
-AGAIN: Final = text("""
-    WITH put_off AS (
-        UPDATE message SET state = 'waiting', reason = :reason, detail = put_off.detail, queued = true,
+AGAIN: Final = text(f"""
+    WITH put_back AS (
+        UPDATE message SET state = 'waiting', reason = :reason, detail = told.detail, queued = true,
             attempts = attempts + 1, updated_at = :at,
             wait_until = :at + make_interval(secs => 60 * 2 ^ least(attempts, 6) * (0.5 + 0.5 * random()))
-        FROM unnest(CAST(:messages AS uuid[]), CAST(:details AS text[])) AS put_off (message_id, detail)
-        WHERE message.organization_id = :organization_id AND message.message_id = put_off.message_id
+        FROM unnest(CAST(:messages AS uuid[]), CAST(:details AS text[])) AS told (message_id, detail)
+        WHERE message.organization_id = :organization_id AND message.message_id = told.message_id
             AND message.state IN ('planned', 'waiting', 'claimed')
         RETURNING message.customer_id, message.campaign_id, message.occasion
     )
-    UPDATE mail_slot SET last_on = mail_slot.previous_on, previous_on = NULL
-    FROM put_off
-    WHERE mail_slot.organization_id = :organization_id AND mail_slot.customer_id = put_off.customer_id
-        AND mail_slot.campaign_id = put_off.campaign_id AND mail_slot.occasion = put_off.occasion
-        AND mail_slot.previous_on IS NOT NULL
+    {GIVE_BACK}
 """)
 TRY_AGAIN: Final = "try_again"
 # What a webhook says of a mail that the provider took and then could not send.

@@ -105,24 +105,30 @@ def list_letters(
 
 @letters.command()
 def show(
-    place: Annotated[str, typer.Argument(help="topic/partition/offset, as list shows it.")],
+    place: Annotated[
+        str | None, typer.Argument(help="topic/partition/offset, as list shows it; without it, the oldest one.")
+    ] = None,
+    reason: Reason = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show one, with what it holds.
+    """Show one, with what it holds: that at a place, else the oldest (with that reason) that was not replayed.
 
     Example: regulars dead-letters show pos.sales.v1/3/1042
     """
     from services.segmenter import replay
 
-    found = replay.read(_settings(data_dir), replay.chosen(None, _place(place), replayed=True))
+    which = replay.chosen(reason, _place(place) if place else None, replayed=place is not None)
+    found = replay.read(_settings(data_dir), which, 1)
     if not found:
-        typer.echo(f"There is no dead letter at {place}; `regulars dead-letters list` shows the places.", err=True)
+        at = f" at {place}" if place else ""
+        typer.echo(f"There is no such dead letter{at}; `regulars dead-letters list --all` shows the places.", err=True)
         raise typer.Exit(1)
     known = found[0].as_json()
     if as_json:
         typer.echo(json.dumps(known))
         return
+    typer.echo(f"{'place':12} {found[0].place}")
     for name in ("reason", "message", "recorded_at", "replayed_at", "key"):
         if known[name] is not None:
             typer.echo(f"{name:12} {known[name]}")

@@ -73,17 +73,24 @@ SELECT DISTINCT ON (coupon_code) organization_id, coupon_code, %(root)s, expires
 FROM gone ORDER BY coupon_code, expires_at DESC NULLS FIRST
 ON CONFLICT DO NOTHING
 """
-# One mail a day, week or month to a person, also when they turn out to be one.
+# One mail a day, week or month to a person, also when they turn out to be one. The day before stays known: a mail that
+# is put back gives its own day back, and no other's.
 MOVE_MAIL_DAYS = """
 WITH gone AS (
     DELETE FROM mail_slot WHERE organization_id = %(organization_id)s AND customer_id = ANY(%(ids)s) RETURNING *
 )
-INSERT INTO mail_slot AS s (organization_id, customer_id, last_on, campaign_id, occasion)
-SELECT DISTINCT ON (organization_id) organization_id, %(root)s, last_on, campaign_id, occasion FROM gone
-ORDER BY organization_id, last_on DESC
-ON CONFLICT (organization_id, customer_id) DO UPDATE
-SET last_on = excluded.last_on, previous_on = NULL, campaign_id = excluded.campaign_id, occasion = excluded.occasion
-WHERE s.last_on < excluded.last_on
+INSERT INTO mail_slot AS s (organization_id, customer_id, last_on, previous_on, campaign_id, occasion)
+SELECT organization_id, %(root)s, last_on, greatest(previous_on, lead(last_on) OVER (ORDER BY last_on DESC)),
+    campaign_id, occasion
+FROM gone ORDER BY last_on DESC LIMIT 1
+ON CONFLICT (organization_id, customer_id) DO UPDATE SET
+    (last_on, previous_on, campaign_id, occasion) = (
+        SELECT later.last_on, greatest(later.previous_on, least(s.last_on, excluded.last_on)), later.campaign_id,
+            later.occasion
+        FROM (VALUES (s.last_on, s.previous_on, s.campaign_id, s.occasion, 1),
+            (excluded.last_on, excluded.previous_on, excluded.campaign_id, excluded.occasion, 2))
+            AS later (last_on, previous_on, campaign_id, occasion, n)
+        ORDER BY later.last_on DESC, later.n LIMIT 1)
 """
 LAST_ERASED = "SELECT max(erased_at) FROM erasure WHERE organization_id = %s AND customer_digest = ANY(%s)"
 NOTE_ERASURE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -16,6 +17,7 @@ from services.segmenter.batch import Batches, Outcome, process_or_split
 from services.segmenter.failures import Failures
 from shared import metrics
 from shared.database.engine import connect
+from shared.domain.events import id_of
 from shared.kafka import Topic
 from shared.logging import logger
 from shared.settings import SegmenterSettings
@@ -63,6 +65,8 @@ class Lane:
         for outcome in outcomes:
             self.failures.note(len(outcome.taken), len(outcome.letters))
             self._measure(outcome)
+            if log.is_enabled_for(logging.DEBUG):
+                log.debug("events.counted", event_ids=[id_of(record.value or b"") for record in outcome.taken])
         log.debug("batch.counted", events=len(records), seconds=round(time.perf_counter() - started, 4))
 
     def end(self) -> None:
@@ -87,7 +91,9 @@ class Lane:
             metrics.events.labels(topic.removeprefix(prefix), kind, "taken").inc(number)
         for letter in outcome.letters:
             metrics.dead_letters.labels(letter.reason).inc()
-            log.warning("event.refused", topic=letter.record.topic, offset=letter.record.offset, reason=letter.reason)
+            record, event_id = letter.record, id_of(letter.record.value or b"")
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            log.warning("event.refused", event_id=event_id, reason=letter.reason, **place)
         metrics.events.labels("all", "all", "duplicate").inc(outcome.repeated)
         metrics.coupon_decisions.labels("over_limit").inc(outcome.over_limit)
         metrics.segment_changes.labels("entered").inc(outcome.moves.entered)

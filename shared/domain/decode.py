@@ -36,6 +36,7 @@ from shared.wording import shown
 
 MAX_EVENT_BYTES = 1_000_000
 FUTURE = timedelta(hours=24)
+LONGEST_ID = 256
 
 # customer.upserted is in neither: a calendar day or a time zone is nothing that msgspec can judge.
 _TILL = msgspec.json.Decoder(SaleEvent | CouponEvent | CustomerConsentChanged | CustomerMerged | CustomerErased)
@@ -50,6 +51,22 @@ TILL_TYPES = tuple(kind for kind in MODELS if kind.startswith(("sale.", "coupon.
 # Control characters: as escapes, as DEL, as C1 in UTF-8. (As themselves, JSON forbids the others.)
 _ESCAPED_CONTROL = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF])")
 _C1_CONTROL = re.compile(rb"\xc2[\x80-\x9f]")
+
+
+class _Named(msgspec.Struct):
+    id: str | None = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def id_of(raw: bytes) -> str | None:
+    """The id of an event that is not judged, for answers and logs; None where none can be read."""
+    try:
+        named = _NAMED.decode(raw).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return named and named[:LONGEST_ID]
 
 
 def decode(raw: bytes, now: datetime) -> Event:

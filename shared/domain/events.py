@@ -6,7 +6,7 @@ reading in `decode`, the codes of refusal in `reasons`.
 
 from __future__ import annotations
 
-from shared.domain.decode import MAX_EVENT_BYTES, TILL_TYPES, decode, decode_till
+from shared.domain.decode import MAX_EVENT_BYTES, TILL_TYPES, decode, decode_till, id_of
 from shared.domain.event_types import (
     CouponEvent,
     CouponRedeemed,
@@ -71,6 +71,7 @@ __all__ = [
     "TillEvent",
     "decode",
     "decode_till",
+    "id_of",
     "kafka_key",
     "split_batch",
     "topic_of",

@@ -255,6 +255,9 @@ def test_a_test_is_handed_to_the_mailer_and_not_counted(api: Api) -> None:
         "you@x.example": "planned",
     }
     assert api.get("/campaigns/spring-sale/tests")["items"] == asked.json()["items"]
+    first, again = (api("POST", path, {"to": ["me@x.example"]}, Idempotency_Key="k") for _ in range(2))
+    assert first.json() == again.json()
+    assert len(api.get("/campaigns/spring-sale/tests")["items"]) == 3
     assert api.get("/campaigns/spring-sale")["counts"]["total"] == 0
     for body, field in (
         ({"to": []}, "to"),

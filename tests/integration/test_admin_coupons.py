@@ -157,8 +157,9 @@ def test_what_was_promised_stays_and_a_copy_is_offered(api: Api) -> None:
     assert refused.status_code == 409
     assert "Copy it" in refused.json()["detail"]
     assert api("PATCH", "/coupons/VIP500", {"value": 50_000, "state": "paused"}).status_code == 200
-    copied = api("POST", "/coupons/VIP500/copies", {"code": "VIP600"})
-    assert copied.status_code == 201
+    copied, again = (api("POST", "/coupons/VIP500/copies", {"code": "VIP600"}, Idempotency_Key="k") for _ in range(2))
+    assert (copied.status_code, copied.json()) == (201, again.json())
+    assert api("POST", "/coupons/VIP500/copies", {"code": "VIP600"}).status_code == 409
     assert (copied.json()["value"], copied.json()["state"], copied.json()["redemptions"]) == (50_000, "paused", 0)
     assert api("PATCH", "/coupons/VIP600", {"value": 60_000, "state": "active"}).status_code == 200
 
@@ -267,6 +268,14 @@ def test_a_grant_goes_to_who_the_customer_is_now(api: Api) -> None:
     api.insert(customer_merge, organization_id="demo", customer_id="c-1", root_customer_id="c-2", **merge)
     assert api("POST", "/coupons/VIP500/grants", {"customer_ids": ["c-1", "c-2"]}).json()["granted"] == 1
     assert [item["customer_id"] for item in api.get("/coupons/VIP500/grants")["items"]] == ["c-2"]
+
+
+def test_the_same_request_key_grants_once(api: Api) -> None:
+    make(api)
+    body = {"customer_ids": ["c-1"], "days": 3}
+    first, again = (api("POST", "/coupons/VIP500/grants", body, Idempotency_Key="k").json() for _ in range(2))
+    assert first == again
+    assert api("POST", "/coupons/VIP500/grants", body).json()["expires_at"] > first["expires_at"]
 
 
 def test_what_is_refused_says_what_to_do_in_plain_words(api: Api) -> None:

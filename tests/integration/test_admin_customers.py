@@ -261,6 +261,14 @@ def test_the_same_request_again_is_the_same_event(api: Api) -> None:
     assert len(published(api)) == 2
 
 
+@pytest.mark.usefixtures("nobody_counts")
+def test_a_customer_of_any_id_is_where_the_answer_says(api: Api) -> None:
+    made = api("POST", "/customers", {"customer_id": "客户/7 ü"})
+    assert made.status_code == 202, made.text
+    api.add_customer("客户/7 ü")
+    assert api.get(made.headers["location"].removeprefix("/v1"))["customer_id"] == "客户/7 ü"
+
+
 def test_creating_who_exists_is_409(api: Api) -> None:
     api.add_customer("c-1")
     assert api("POST", "/customers", {"customer_id": "c-1"}).status_code == 409

@@ -96,6 +96,34 @@ def test_settings_change_one_by_one(api: Api) -> None:
     assert api.get("/organization") == cleared
 
 
+def test_an_edit_needs_the_etag_that_was_read(api: Api) -> None:
+    tag = api("GET", "/organization").headers["etag"]
+    changed = api("PATCH", "/organization", {"name": "New"}, If_Match=tag)
+    assert (changed.status_code, changed.json()["name"]) == (200, "New")
+    assert api("PATCH", "/organization", {"name": "Newer"}, If_Match=tag).status_code == 412
+    assert api("GET", "/organization").headers["etag"] == changed.headers["etag"] != tag
+    for path, body in (
+        ("/segments", {"name": "X", "kind": "static"}),
+        ("/campaigns", {"name": "X", "subject": "X", "body": "X"}),
+        ("/coupons", {"type": "fixed", "value": 1}),
+    ):
+        made = api("POST", path, body)
+        place = made.headers["location"].removeprefix("/v1")
+        assert made.headers["etag"] == api("GET", place).headers["etag"]
+
+
+def test_keys_come_in_pages(api: Api) -> None:
+    every = [each["key_id"] for each in api.get("/keys")["items"]]
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = api.get(f"/keys?limit=2&cursor={cursor}" if cursor else "/keys?limit=2")
+        assert len(page["items"]) == 2
+        found += [each["key_id"] for each in page["items"]]
+        cursor = page["next_cursor"]
+    assert found == every
+
+
 def test_a_key_shows_its_secret_once_and_can_be_revoked(api: Api) -> None:
     made = api("POST", "/keys", {"role": "viewer", "name": "Dashboard"}, Idempotency_Key="k")
     assert made.status_code == 201

@@ -13,7 +13,7 @@ from sqlalchemy import select, text, update
 
 from services.admin import customer_events
 from shared.database.engine import connect
-from shared.database.tables import flip, segment, segment_day, static_member
+from shared.database.tables import customer_merge, flip, segment, segment_day, static_member
 from shared.settings import AdminSettings
 from tests.admin import Api, running
 
@@ -113,6 +113,26 @@ def test_a_repeated_request_makes_one_segment(api: Api) -> None:
 
 
 GONE = {"field": "segment", "op": "in", "value": "nowhere"}
+AFTER = {"field": "last_visit", "op": "after"}
+EDGES = ("0001", "1899", "3000", "9999")
+UNITS = {"field": "units", "op": "gte", "last_days": 3}
+CODES = "criteria.coupon_codes"
+
+
+def test_a_request_too_deep_to_be_known_again_is_refused(api: Api) -> None:
+    tree: dict[str, Any] = OFTEN
+    for _ in range(300):
+        tree = {"not": tree}
+    assert api("POST", "/segments", {"name": "X", "criteria": tree}, Idempotency_Key="k").status_code == 422
+
+
+def test_criteria_of_an_older_rule_are_shown_and_can_be_mended(api: Api) -> None:
+    api.add_segment("old", 9, kind="dynamic", criteria=AFTER | {"value": "9999-06-01T00:00:00Z"})
+    shown = {each["id"]: each["summary"] for each in api.get("/segments")["items"]}
+    assert shown["old"].startswith("cannot be used any more: criteria.value")
+    api("POST", "/segments", {"name": "List", "kind": "static"})
+    assert api("DELETE", "/segments/list").status_code == 204
+    assert api("PATCH", "/segments/old", {"criteria": OFTEN}).json()["summary"] == "has at least 3 visits"
 
 
 def test_what_is_wrong_is_named(api: Api) -> None:
@@ -126,6 +146,13 @@ def test_what_is_wrong_is_named(api: Api) -> None:
         ({"name": "X", "criteria": {"all": [OFTEN, OFTEN | {"op": "like"}]}}, "criteria.all[1].op"),
         ({"name": "X", "criteria": {"field": "segment", "op": "in", "value": "at-risk"}}, "criteria.value"),
         ({"name": "X", "criteria": {"all": [OFTEN, {"not": GONE}]}}, "criteria.all[1].not.value"),
+        # Instants at which arithmetic ends, units that would be rounded to nothing, codes of which nothing is left.
+        *(
+            ({"name": "X", "criteria": AFTER | {"value": f"{year}-06-01T00:00:00Z"}}, "criteria.value")
+            for year in EDGES
+        ),
+        ({"name": "X", "criteria": UNITS | {"value": 0.0000001}}, "criteria.value"),
+        ({"name": "X", "criteria": {"field": "redeemed", "op": "has_any", "coupon_codes": [" - "]}}, CODES),
     ]
     for body, field in bad:
         answer = api("POST", "/segments", body)
@@ -180,6 +207,20 @@ def test_static_members_are_listed_and_looked_at_again(api: Api) -> None:
     assert api("POST", "/segments/at-risk/members", {"customer_ids": ["c-2"]}).status_code == 409
     with api.engine.connect() as connection:
         assert set(connection.execute(select(static_member.c.customer_id)).scalars()) == {"c-0"}
+
+
+def test_a_merged_id_on_a_list_stands_for_who_the_customer_is_now(api: Api) -> None:
+    api.add_segment("list", 8)
+    api.add_customer("c-1")
+    merge = {"into_customer_id": "c-1", "root_customer_id": "c-1", "merged_at": NOW, "event_key": "e"}
+    api.insert(customer_merge, organization_id="demo", customer_id="c-old", **merge)
+    assert api("POST", "/segments/list/members", {"customer_ids": ["c-old", "c-1"]}).status_code == 202
+    with api.engine.connect() as connection:
+        assert connection.execute(select(static_member.c.customer_id)).scalars().all() == ["c-1"]
+    assert api("DELETE", "/segments/list/members", {"customer_ids": ["c-old"]}).status_code == 204
+    assert upload(api, "list", b"customer_id\nc-old\nc-none\n").json()["rows"][0]["customer_id"] == "c-none"
+    with api.engine.connect() as connection:
+        assert connection.execute(select(static_member.c.customer_id)).scalars().all() == ["c-1"]
 
 
 def test_a_segment_in_use_is_not_deleted(api: Api) -> None:

@@ -202,6 +202,27 @@ def test_the_builder_makes_nested_criteria_and_counts_them_on_a_phone_and_by_key
 
 
 @pytest.mark.skipif(console.CHROMIUM is None, reason="no Chromium on this machine")
+def test_of_many_lists_the_builder_finds_one_by_its_letters(api: Api) -> None:
+    for n in range(30):
+        api.add_segment(f"list-{n}", 50 + n, name=f"List {n}")
+    email = console.add_user(api, "marketer")
+    with console.browser() as chromium:
+        page = console.signed_in(chromium, api, email)
+        page.goto("/console/new-segment")
+        first = page.locator(".condition").first
+        first.get_by_label("Condition on").select_option("segment")
+        chosen = first.get_by_role("combobox", name="Segment")
+        first.get_by_role("searchbox", name="Search: Segment").press_sequentially("T 27")
+        expect(chosen.locator("option")).to_have_text(["choose …", "List 27"])
+        chosen.select_option("list-27")
+        assert criteria(page) == {"all": [{"field": "segment", "op": "in", "value": "list-27"}]}
+        expect(page.locator("#preview .count")).to_have_text("0 customers now")
+        # The field that searches is none that the condition is refused at, and other conditions have none.
+        first.get_by_label("Condition on").select_option("birthday")
+        expect(first.get_by_role("searchbox")).to_have_count(0)
+
+
+@pytest.mark.skipif(console.CHROMIUM is None, reason="no Chromium on this machine")
 def test_what_the_service_refuses_stands_at_its_condition_until_that_is_mended(api: Api) -> None:
     email = console.add_user(api, "marketer")
     with console.browser() as chromium:

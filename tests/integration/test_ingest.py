@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from shared.database.tables import organization
 from shared.kafka import Topic
@@ -73,7 +74,9 @@ def test_each_type_goes_to_its_topic_and_a_sale_of_nobody_is_keyed_by_the_sale(i
 
 def test_good_ones_of_a_batch_are_kept_and_bad_ones_named(ingest: Service) -> None:
     batch = [sale(0), sale(1, total=1), sale(2, "other"), sale(3, currency="EUR"), sale(4) | {"type": "mail.sent"}]
-    answer = ingest.publish([*batch, 7, sale(6)])
+    with capture_logs() as told:
+        answer = ingest.publish([*batch, 7, sale(6)])
+    assert told[0]["event_ids"] == ["e-1", "e-2", "e-3", "e-4", None]
     assert answer.status_code == 202
     assert answer.json()["accepted"] == 2
     assert [(each["index"], each["id"]) for each in answer.json()["rejected"]] == [

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import insert, select
 from typer.testing import CliRunner
 
@@ -102,6 +103,12 @@ def published(service: Service, topic: Topic = Topic.MAIL) -> list[dict[str, Any
     return service.told(topic)
 
 
+def came_back(kind: str) -> float:
+    """How many mails the metric counts in a state."""
+    found = (sample for metric in REGISTRY.collect() for sample in metric.samples)
+    return sum(each.value for each in found if each.name == "regulars_mails_total" and each.labels["state"] == kind)
+
+
 def test_a_delivery_is_noted_and_published(ingest: Service) -> None:
     assert webhook(ingest, "delivered").json() == {"status": "recorded"}
     row = stored(ingest)
@@ -121,6 +128,7 @@ def test_a_delivery_is_noted_and_published(ingest: Service) -> None:
 
 @pytest.mark.parametrize("order", [NEWS, NEWS[::-1], ("bounced", "delivered", "complained", "opened")])
 def test_whatever_the_order_and_repetition_the_result_is_the_same(ingest: Service, order: tuple[str, ...]) -> None:
+    before = {kind: came_back(kind) for kind in NEWS}
     for kind in itertools.chain(order, order):
         at = NOW - timedelta(minutes=NEWS.index(kind))
         assert webhook(ingest, kind, at, f"msg_{kind}").status_code == 200
@@ -129,6 +137,10 @@ def test_whatever_the_order_and_repetition_the_result_is_the_same(ingest: Servic
     stamps = [row.delivered_at, row.opened_at, row.bounced_at, row.complained_at]
     assert stamps == [NOW - timedelta(minutes=number) for number in range(4)]
     assert {event["id"] for event in published(ingest)} == {f"svix:msg_{kind}" for kind in NEWS}
+    # Each state that the mail came to is counted, once.
+    places = [STATES.index(kind) if kind in STATES else 0 for kind in order]
+    came_to = {kind for n, kind in enumerate(order) if places[n] and places[n] == max(places[: n + 1])}
+    assert {kind: came_back(kind) - before[kind] for kind in NEWS} == {kind: kind in came_to for kind in NEWS}
 
 
 def test_webhooks_may_overtake_the_mailer(ingest: Service) -> None:

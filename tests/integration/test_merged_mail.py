@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert, select, update
 
+from services.mailer.provider import Accepted, Outcome, Taken, unnoted
 from services.segmenter.batch import Batches, process_or_split
 from shared.database.engine import engine
 from shared.database.tables import campaign, mail_block, message
@@ -134,6 +135,71 @@ def test_what_a_mailer_has_claimed_stays_as_it_is(store: Engine, count: Count) -
     plan(store, "c", state="claimed", queued=False)
     count(merged("a", "b"), merged("c", "d"))
     assert states(store) == {"a": ("planned", None), "c": ("claimed", None)}
+
+
+class Interrupted(Recording):
+    """A provider that takes nothing of the first call, while which something happens; later it takes everything."""
+
+    def __init__(self, why: str | None, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self._why, self._meanwhile = why, meanwhile
+
+    def send_batch(self, mails: Any, idempotency_key: str, _taken: Taken = unnoted) -> Outcome:
+        if not self.calls:
+            self.calls.append((idempotency_key, []))
+            self._meanwhile()
+            return Accepted({}, again=dict.fromkeys(range(len(mails)), self._why))
+        return super().send_batch(mails, idempotency_key)
+
+
+@pytest.mark.parametrize("why", [None, "450 come again"])
+@pytest.mark.parametrize("others", [(), ("b",)], ids=["b is new to the campaign", "b's mail is on its way too"])
+def test_what_is_put_back_after_a_merge_goes_to_who_is_left_once(
+    store: Engine, count: Count, why: str | None, others: tuple[str, ...]
+) -> None:
+    count(*joined("a", "c", *others))
+    with store.begin() as connection:
+        add_campaign(connection)
+    provider = Interrupted(why, lambda: count(*joined("b"), merged("a", "b")))
+    desk = Desk(store, provider)
+    desk.run()
+    desk.wait(timedelta(minutes=2))
+    desk.run()
+    assert sorted(provider.recipients) == ["b@example.com", "c@example.com"]
+    assert states(store) == dict.fromkeys("bc", ("sent", None)) | dict.fromkeys(
+        "a" * len(others), ("skipped", "merged")
+    )
+
+
+def test_what_is_put_back_after_a_merge_meets_the_gates_of_who_is_left(store: Engine, count: Count) -> None:
+    count(*joined("a"))
+    with store.begin() as connection:
+        add_campaign(connection)
+    says_no = event("customer.consent_changed", "no", NOON, ORGANIZATION, customer_id="b", marketing_consent=False)
+    provider = Interrupted(None, lambda: count(*joined("b"), says_no, merged("a", "b")))
+    Desk(store, provider).run()
+    assert provider.recipients == []
+    assert states(store) == {"b": ("skipped", "no_consent")}
+
+
+def test_what_is_put_back_after_a_merge_frees_no_day_that_another_mail_took(store: Engine, count: Count) -> None:
+    count(*joined("a", "b"))
+    with store.begin() as connection:
+        add_campaign(connection)
+        add_campaign(connection, "other")
+    plan(store, "b", campaign_id="other", state="planned")
+    first = Recording()
+    Desk(store, first).step()
+    assert first.recipients == ["b@example.com"]
+    plan(store, "a", state="planned")
+    provider = Interrupted(None, lambda: count(merged("a", "b")))
+    desk = Desk(store, provider)
+    desk.run()
+    assert provider.recipients == []
+    assert states(store) == {"b": ("waiting", "frequency_cap")}
+    desk.wait(timedelta(days=1))
+    desk.run()
+    assert provider.recipients == ["b@example.com"]
 
 
 def test_a_merge_waits_for_the_claim_that_it_meets(store: Engine, count: Count, connection: Any, database: str) -> None:

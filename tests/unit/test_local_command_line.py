@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services import cli
+from services import cli, installation
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -40,6 +40,15 @@ def test_settings_are_shown_with_secrets_masked_even_where_one_is_wrong(
     assert "REGULARS_DATABASE = postgresql://me:********@db/x" in shown
     assert "REGULARS_PARTITIONS = many  (default: 12)" in wrong
     assert "RESEND_API_KEY" in shown
+
+
+def test_settings_are_those_of_the_installation_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REGULARS_KAFKA", "elsewhere:1")
+    installation.write(installation.Installation(tmp_path, "demo", environment={"REGULARS_KAFKA": "here:2"}))
+    assert run(monkeypatch, "settings", "admin", "--data-dir", str(tmp_path)) == 0
+    assert "REGULARS_KAFKA = here:2" in capsys.readouterr().out
 
 
 def test_every_command_shows_an_example() -> None:

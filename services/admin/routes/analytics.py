@@ -11,7 +11,7 @@ from services.admin import analytics, organizations, takings
 from services.admin.access import Admin, Now, Parts, Viewer
 from services.admin.analytics import CampaignRates, Cohort, CouponUse, Name
 from services.admin.groups_of_customers import Engagement, SegmentValue
-from services.admin.paging import Page
+from services.admin.paging import Cursor, Limit, Page
 from services.admin.routes.answers import CSV, table_answer
 from services.admin.spans import From, Span, Until, span
 from services.admin.takings import Day, Store
@@ -48,17 +48,17 @@ def stores(key: Viewer, parts: Parts, asked: OfDays) -> Page[Store]:
 
 
 @router.get("/campaigns")
-def campaigns(key: Viewer, parts: Parts) -> Page[CampaignRates]:
-    """Rates, attributed revenue and ROI of the hundred campaigns that changed last, drafts aside."""
+def campaigns(key: Viewer, parts: Parts, limit: Limit = 100, cursor: Cursor = None) -> Page[CampaignRates]:
+    """Rates, attributed revenue and ROI of campaigns, those that changed last first, drafts aside."""
     with parts.engine.connect() as connection:
-        return Page(items=analytics.of_campaigns(connection, key.organization_id), next_cursor=None)
+        return analytics.of_campaigns(connection, key.organization_id, limit, cursor)
 
 
 @router.get("/coupons")
-def coupons(key: Viewer, parts: Parts, now: Now) -> Page[CouponUse]:
-    """Redemptions, discount and revenue of the first hundred coupons by code."""
+def coupons(key: Viewer, parts: Parts, now: Now, limit: Limit = 100, cursor: Cursor = None) -> Page[CouponUse]:
+    """Redemptions, discount, revenue and redemption rate of coupons, by code."""
     with parts.engine.connect() as connection:
-        return Page(items=analytics.of_coupons(connection, key.organization_id, now), next_cursor=None)
+        return analytics.of_coupons(connection, key.organization_id, limit, cursor, now)
 
 
 @router.get("/engagement")

@@ -42,6 +42,7 @@ def create(
         )
         made = campaigns.read(connection, key.organization_id, campaign_id)
     response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
+    response.headers["ETag"] = etag(made.version)
     return made
 
 
@@ -148,12 +149,20 @@ def results(campaign_id: CampaignId, key: Viewer, parts: Parts) -> Results:
 
 
 @router.post(f"{ONE}/test", status_code=202)
-def send_test(campaign_id: CampaignId, wanted: TestRequest, key: Marketer, parts: Parts, now: Now) -> TestMails:
+def send_test(
+    campaign_id: CampaignId,
+    wanted: TestRequest,
+    *,
+    key: Marketer,
+    parts: Parts,
+    now: Now,
+    request_key: RequestKey = None,
+) -> TestMails:
     """Send the mail to addresses of your own, marked as a test: through the mailer and its provider, past all gates but
     suppression, and not counted.
     """
     with parts.engine.begin() as connection:
-        return campaign_previews.send_tests(connection, key, campaign_id, wanted, now)
+        return campaign_previews.send_tests(connection, key, campaign_id, wanted, now=now, request_key=request_key)
 
 
 @router.get(f"{ONE}/tests")

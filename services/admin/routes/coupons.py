@@ -10,8 +10,8 @@ from fastapi.responses import StreamingResponse
 from services.admin import coupon_counts, coupon_grants, coupons, idempotency, unique_codes
 from services.admin.access import IfMatch, Marketer, Now, Parts, RequestKey, Viewer
 from services.admin.coupon_counts import Redemption
-from services.admin.coupon_grants import Grant, Granted, NewGrants
-from services.admin.coupon_models import Copy, Coupon, NewCoupon
+from services.admin.coupon_grants import Grant, Granted, GrantsOf, NewGrants
+from services.admin.coupon_models import Copy, CopyOf, Coupon, NewCoupon
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.routes.answers import CSV, csv_answer
 from services.admin.unique_codes import Made, NewCodes, UniqueCode
@@ -73,10 +73,21 @@ def change(
 
 
 @router.post(f"{ONE}/copies", status_code=201, responses=described(409))
-def copy(code: Code, key: Marketer, parts: Parts, now: Now, wanted: Copy | None = None) -> Coupon:
+def copy(
+    code: Code,
+    *,
+    key: Marketer,
+    parts: Parts,
+    now: Now,
+    wanted: Copy | None = None,
+    request_key: RequestKey = None,
+) -> Coupon:
     """The same rules under another code, paused, to be changed and then activated."""
+    of = CopyOf(coupon_code=code, code=wanted.code if wanted else None)
     with parts.engine.begin() as connection:
-        made = coupons.copy(connection, key, code, wanted.code if wanted else None, now)
+        made = idempotency.once(
+            connection, key, request_key, of, lambda: coupons.copy(connection, key, code, of.code, now)
+        )
         return coupons.read(connection, key.organization_id, made, now)
 
 
@@ -114,10 +125,19 @@ def grants(code: Code, key: Viewer, parts: Parts, limit: Limit = 50, cursor: Cur
 
 
 @router.post(f"{ONE}/grants", status_code=201)
-def grant(code: Code, wanted: NewGrants, key: Marketer, parts: Parts, now: Now) -> Granted:
+def grant(
+    code: Code, wanted: NewGrants, *, key: Marketer, parts: Parts, now: Now, request_key: RequestKey = None
+) -> Granted:
     """Give it to customers. From the first grant on only who has one can use it (`grants_only`)."""
     with parts.engine.begin() as connection:
-        return coupon_grants.give(connection, key, code, wanted, now)
+        told = idempotency.once(
+            connection,
+            key,
+            request_key,
+            GrantsOf(coupon_code=code, wanted=wanted),
+            lambda: coupon_grants.give(connection, key, code, wanted, now).model_dump_json(),
+        )
+    return Granted.model_validate_json(told)
 
 
 @router.get(f"{ONE}/unique-codes")

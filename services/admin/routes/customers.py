@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Path, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -64,7 +65,7 @@ def create(
 ) -> Customer | JSONResponse:
     """Create a customer."""
     edited = parts.edits.create(key, given, now, request_key)
-    response.headers["Location"] = f"/v1/customers/{edited.customer_id}"
+    response.headers["Location"] = f"/v1/customers/{quote(edited.customer_id)}"
     return _answer(edited, response)
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from services.admin import api_keys, idempotency
 from services.admin.access import Now, Owner, Parts, RequestKey
 from services.admin.api_keys import ApiKey, CreatedApiKey, NewApiKey
-from services.admin.paging import Page
+from services.admin.paging import MOST, Cursor, Limit, Page
 from shared.errors import ConflictError
 from shared.problems import described
 
@@ -15,10 +15,10 @@ router = APIRouter(tags=["organization"])
 
 
 @router.get("/keys")
-def entries(key: Owner, parts: Parts) -> Page[ApiKey]:
-    """All keys, oldest first, revoked ones included; without their secrets."""
+def entries(key: Owner, parts: Parts, limit: Limit = MOST, cursor: Cursor = None) -> Page[ApiKey]:
+    """Keys, oldest first, revoked ones included; without their secrets."""
     with parts.engine.connect() as connection:
-        return Page(items=api_keys.keys(connection, key.organization_id), next_cursor=None)
+        return api_keys.page(connection, key.organization_id, limit, cursor)
 
 
 @router.post("/keys", status_code=201, responses=described(409))

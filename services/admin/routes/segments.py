@@ -52,6 +52,7 @@ def create(
         )
         made = segments.read(connection, key.organization_id, segment_id)
     response.headers["Location"] = f"/v1/segments/{segment_id}"
+    response.headers["ETag"] = etag(made.version)
     return made
 
 
@@ -142,16 +143,16 @@ def add_by_csv(
 def add(segment_id: SegmentId, wanted: Members, key: Marketer, parts: Parts, now: Now) -> Response:
     """Add customers to a static segment."""
     with parts.engine.begin() as connection:
-        segment_members.add(connection, key, segment_id, wanted.customer_ids, now)
-    return _once_set(segment_id, wanted.customer_ids, key, parts, inside=True)
+        ids = segment_members.add(connection, key, segment_id, wanted.customer_ids, now)
+    return _once_set(segment_id, ids, key, parts, inside=True)
 
 
 @router.delete(f"{ONE}/members", status_code=204, responses=described(409) | ACCEPTED)
 def take_out(segment_id: SegmentId, wanted: Members, key: Marketer, parts: Parts, now: Now) -> Response:
     """Remove customers from a static segment."""
     with parts.engine.begin() as connection:
-        segment_members.remove(connection, key, segment_id, wanted.customer_ids, now)
-    return _once_set(segment_id, wanted.customer_ids, key, parts, inside=False)
+        ids = segment_members.remove(connection, key, segment_id, wanted.customer_ids, now)
+    return _once_set(segment_id, ids, key, parts, inside=False)
 
 
 def _once_set(segment_id: str, customer_ids: list[str], key: Marketer, parts: Parts, *, inside: bool) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Annotated, Final
 
@@ -13,13 +14,14 @@ from services.ingest.parts import parts_of, terminal_key
 from services.ingest.rate_limit import too_many
 from services.ingest.routes.examples import ACCEPTED, REJECTED, REQUEST
 from shared import metrics
-from shared.domain.events import split_batch, topic_of
+from shared.domain.events import id_of, split_batch, topic_of
 from shared.errors import InvalidError
 from shared.keys import Key
 from shared.logging import logger
 from shared.problems import Problem, described
 
 MOST_EVENTS: Final = 1_000
+NAMED: Final = 20  # ids in a line of the log
 log = logger(__name__)
 router = APIRouter(tags=["events"])
 
@@ -52,6 +54,8 @@ async def publish_events(request: Request, key: Annotated[Key, Depends(terminal_
     if not verdict.accepted:
         raise _none_good(verdict)
     await parts.publisher.publish(verdict.accepted)
+    if log.is_enabled_for(logging.DEBUG):
+        log.debug("events.accepted", event_ids=[id_of(record.value) for record in verdict.accepted])
     for kind, count in verdict.kinds.items():
         metrics.events.labels(topic_of(kind), kind, "accepted").inc(count)
     answer = {"accepted": len(verdict.accepted), "rejected": verdict.rejected}
@@ -73,7 +77,8 @@ def _count_rejected(verdict: Verdict) -> None:
     # Neither topic nor type of what could not be read is known; the reason is in the answer and in the log.
     if verdict.rejected:
         metrics.events.labels("", "", "rejected").inc(len(verdict.rejected))
-        log.info("events.rejected", rejected=len(verdict.rejected), codes=dict(verdict.codes))
+        ids = [rejection.id for rejection in verdict.rejected[:NAMED]]
+        log.info("events.rejected", rejected=len(verdict.rejected), codes=dict(verdict.codes), event_ids=ids)
 
 
 def _none_good(verdict: Verdict) -> Problem:

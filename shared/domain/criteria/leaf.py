@@ -133,9 +133,12 @@ class Reader:
             instant = datetime.fromisoformat(value)
         except (TypeError, ValueError):
             instant = None
-        if instant is None or instant.tzinfo is None:
+        # Outside of these years some zone or driver overflows.
+        if instant is None or instant.tzinfo is None or not 1900 <= instant.year <= 2999:  # noqa: PLR2004 - years
             raise self.fail(
-                f"must be an instant with its time zone, such as 2026-11-22T10:15:00Z; got {shown(value)}", key
+                "must be an instant with its time zone between 1900 and 2999, such as 2026-11-22T10:15:00Z; "
+                f"got {shown(value)}",
+                key,
             )
         return instant
 

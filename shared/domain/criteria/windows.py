@@ -145,7 +145,11 @@ def read_bought(reader: Reader) -> Happened:
 
 def read_redeemed(reader: Reader) -> Happened:
     is_any = reader.op(("has_any", "has_none")) == "has_any"
-    codes = tuple(sorted({normalise(code) for code in reader.strings("coupon_codes")}))
+    given = reader.strings("coupon_codes")
+    codes = tuple(sorted({normalise(code) for code in given}))
+    if "" in codes:
+        blank = next(code for code in given if not normalise(code))
+        raise reader.fail(f"must hold letters and digits, got {shown(blank)}", "coupon_codes")
     return Happened(Series("redeemed", "coupon_code", codes), is_any, _read_days(reader))
 
 
@@ -169,7 +173,10 @@ def _read_units(reader: Reader) -> Comparison:
 def _micro(reader: Reader, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LIMIT // UNIT:
         raise reader.fail(f"must be a number of units, got {shown(value)}", "value")
-    return int((Decimal(str(value)) * UNIT).to_integral_value())
+    millionths = int((Decimal(str(value)) * UNIT).to_integral_value())
+    if value and not millionths:  # "at least" nothing would mean everybody
+        raise reader.fail(f"must be 0 or at least a millionth, got {shown(value)}", "value")
+    return millionths
 
 
 FIELDS: dict[str, Callable[[Reader], Leaf]] = {

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.admin import analytics, attributions, takings
 from services.admin.access import Now, Parts
-from services.admin.analytics import Name
+from services.admin.analytics import MOST, Name
 from services.admin.console import forms, pages
 from services.admin.console.forms import Errors
 from services.admin.console.pages import HOME, PageRoute
@@ -68,17 +68,18 @@ def sales_part(
 def of_campaigns(request: Request, visit: Viewer, parts: Parts) -> Response:
     """What their mails did, and what they brought."""
     with parts.engine.connect() as connection:
-        found = analytics.of_campaigns(connection, visit.organization_id)
+        found = analytics.of_campaigns(connection, visit.organization_id, MOST, None)
     margin = attributions.costs(visit.organization).counted_margin * 100 / PERCENT
-    return pages.show(request, visit, "analytics_campaigns", campaigns=found, margin=margin)
+    shown = {"campaigns": found.items, "has_more": found.next_cursor is not None, "margin": margin}
+    return pages.show(request, visit, "analytics_campaigns", **shown)
 
 
 @router.get("/coupons")
 def of_coupons(request: Request, visit: Viewer, parts: Parts, now: Now) -> Response:
     """What they brought."""
     with parts.engine.connect() as connection:
-        found = analytics.of_coupons(connection, visit.organization_id, now)
-    return pages.show(request, visit, "analytics_coupons", coupons=found)
+        found = analytics.of_coupons(connection, visit.organization_id, MOST, None, now)
+    return pages.show(request, visit, "analytics_coupons", coupons=found.items, has_more=found.next_cursor is not None)
 
 
 @router.get("/customers")

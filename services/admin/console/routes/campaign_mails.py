@@ -84,7 +84,7 @@ def send_test(
     try:
         wanted = forms.read(TestRequest, given)
         with parts.engine.begin() as connection:
-            sent = campaign_previews.send_tests(connection, visit.key, campaign_id, wanted, now)
+            sent = campaign_previews.send_tests(connection, visit.key, campaign_id, wanted, now=now)
     except RegularsError as error:
         return page(request, visit, parts, campaign_id, now, refused=error, form=form)
     return pages.see(f"/campaigns/{campaign_id}", f"Test mails on their way: {len(sent.items)}.")

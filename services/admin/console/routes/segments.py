@@ -79,9 +79,9 @@ def move(request: Request, segment_id: SegmentId, *, visit: Marketer, form: Post
         wanted = forms.read(Members, {"customer_ids": ids})
         with parts.engine.begin() as connection:
             if inside:
-                segment_members.add(connection, visit.key, segment_id, wanted.customer_ids, now)
+                ids = segment_members.add(connection, visit.key, segment_id, wanted.customer_ids, now)
             else:
-                segment_members.remove(connection, visit.key, segment_id, wanted.customer_ids, now)
+                ids = segment_members.remove(connection, visit.key, segment_id, wanted.customer_ids, now)
     except RegularsError as error:
         told = forms.errors_of(error)
         bad = told.pop("", "")

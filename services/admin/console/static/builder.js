@@ -115,7 +115,11 @@ function start() {
         make("label", { class: "switch" }, make("input", { type: "checkbox", checked: chosen.has(each), onchange: () => toggle(each) }), words)));
     },
     flag: (input, value, put) => choice(input, value, (chosen) => put(chosen === undefined ? undefined : chosen === "true")),
-    segment: (input, value, put) => choice({ ...input, options: offered.segments }, value, put),
+    segment: (input, value, put) => {
+      const element = choice({ ...input, options: offered.segments }, value, put);
+      element.dataset.searched = "";
+      return element;
+    },
     instant: (input, value, put) => {
       const element = make("input", {
         type: "datetime-local", required: true, "aria-label": `${input.label}, in ${offered.time_zone}`,
@@ -231,6 +235,7 @@ function start() {
   }
   function draw() {
     builder.replaceChildren(drawn(root, null));
+    choosing(builder);
     index();
   }
   function index() {
@@ -276,7 +281,7 @@ function start() {
       const path = [...places.keys()].filter((each) => where === each || where.startsWith(`${each}.`) || where.startsWith(`${each}[`)).sort((a, b) => b.length - a.length)[0];
       const element = places.get(path) ?? builder.firstElementChild;
       const key = where.slice(path?.length ?? 0).replace(/^\./, "").replace(/\[.*/, "");
-      const control = key && element.querySelector(`:scope > [data-key="${CSS.escape(key)}"] :is(input, select, textarea)`);
+      const control = key && element.querySelector(`:scope > [data-key="${CSS.escape(key)}"] :is(input:not(.narrow), select, textarea)`);
       const what = control ? control.getAttribute("aria-label") : key && !/^(all|any|not)$/.test(key) ? key : "This";
       complain(element, control || null, `${what} ${message}.`);
     }

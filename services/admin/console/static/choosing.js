@@ -1,5 +1,5 @@
 // A long list gets a field that narrows it: selects of more than 20 and lists of boxes of more than 10.
-// What is chosen stays in sight.
+// What is chosen stays in sight. A select without a label of its own says by data-searched that it may become long.
 const plain = (text) => text.trim().toLowerCase();
 
 function narrowed(list, entries, name) {
@@ -23,7 +23,8 @@ function narrowed(list, entries, name) {
 
 function choosing(root) {
   for (const select of root.querySelectorAll("select:not([data-narrowed])")) {
-    if (select.options.length <= 20 || !select.labels?.length) continue;
+    const name = select.labels?.[0]?.textContent ?? ("searched" in select.dataset && select.getAttribute("aria-label"));
+    if (select.options.length <= 20 || !name) continue;
     select.dataset.narrowed = "yes";
     const all = [...select.options];
     narrowed(select, (text) => {
@@ -32,7 +33,7 @@ function choosing(root) {
       select.replaceChildren(...fits);
       select.value = value; // taking options out makes the browser choose others
       return fits.filter((one) => one.value && plain(one.text).includes(text)).length;
-    }, select.labels[0].textContent);
+    }, name);
   }
   for (const list of root.querySelectorAll(".choices:not([data-narrowed])")) {
     const all = [...list.querySelectorAll("label")];
