@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from services.admin import organizations
+from services.admin import audit, organizations
 from services.admin.customer_import import Acknowledged, outcomes
+from services.admin.transactions import transaction
 from shared.clock import utc_now
 from shared.errors import InvalidError, NotFoundError
 from shared.settings import Settings
@@ -43,6 +44,9 @@ def run(settings: Settings, organization_id: str, file: Path, mapping: list[str]
                 progress.update(task, completed=raw.tell(), description=counted(good, "customer"))
         if topic is not None:
             topic.wait()
+            with transaction(settings.database) as connection:
+                told = {"customers": good, "refused": refused}
+                audit.note(connection, organization_id, audit.COMMAND_LINE, "customers.imported", "customers", **told)
     finally:
         if topic is not None:
             topic.close()

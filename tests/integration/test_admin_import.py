@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.admin import import_command, organizations
+from services.admin import audit, import_command, organizations
+from services.admin.transactions import transaction
 from shared.errors import InvalidError, NotFoundError, TransientError
 from shared.kafka import Topic, create_topics
 from shared.settings import Settings
@@ -47,6 +48,13 @@ def published(corner: Settings) -> list[dict[str, Any]]:
 def test_rows_become_events_of_the_contract(corner: Settings, file: Path) -> None:
     file.write_text(GOOD, encoding="utf-8")
     assert import_command.run(corner, "corner", file, MAPPING, dry_run=False)
+    with transaction(corner.database) as connection:
+        told = audit.entries(connection, "corner", 1, None).items[0]
+    assert (told.actor, told.action, told.detail) == (
+        "command line",
+        "customers.imported",
+        {"customers": 2, "refused": 0},
+    )
     own = {"organization_id": "corner", "source": "/corner/import"}
     assert published(corner) == sorted(
         [
