@@ -23,6 +23,7 @@ from services.admin import (
     groups_of_customers,
     organizations,
     redemption_rates,
+    retention,
     takings,
 )
 from services.admin.csv_cells import cell, guarded
@@ -31,6 +32,7 @@ from services.admin.lifetime_values import Learnt
 from services.admin.overview import ACTIVE
 from services.admin.paging import Page
 from services.admin.redemption_rates import Issued
+from services.admin.retention import Retained
 from services.admin.spans import Span
 from services.admin.takings import Day, Store
 from shared.database.tables import customer
@@ -95,7 +97,7 @@ class Cohort(BaseModel):
 R = TypeVar("R", bound=BaseModel)
 Rows = Sequence[BaseModel]
 Reader = Callable[[Connection, str, Span, Learnt], Rows]
-Name = Literal["days", "stores", "campaigns", "coupons", "engagement", "segments", "cohorts"]
+Name = Literal["days", "stores", "campaigns", "coupons", "engagement", "segments", "cohorts", "retention"]
 
 
 def of_campaigns(connection: Connection, organization_id: str, limit: int, cursor: str | None) -> Page[CampaignRates]:
@@ -211,6 +213,7 @@ TABLES: Final = MappingProxyType[Name, tuple[type[BaseModel], Reader]](
             lambda connection, own, span, learnt: of_segments(connection, own, learnt, span.now),
         ),
         "cohorts": (Cohort, lambda connection, own, span, _: of_cohorts(connection, own, span)),
+        "retention": (Retained, lambda connection, own, span, _: retention.read(connection, own, span)),
     }
 )
 

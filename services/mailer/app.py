@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import faust
 from faust.tables import TableManager
+from faust.types import TP
 from mode import Service
 from sqlalchemy import Engine, select
 
@@ -27,6 +29,7 @@ from services.mailer.provider import Provider
 from services.mailer.relay import Relay
 from services.mailer.rounds import LONGEST_SLEEP, Rounds
 from services.mailer.sender import Sender
+from shared import metrics
 from shared.clock import Clock, utc_now
 from shared.database.engine import hot_engine
 from shared.database.tables import organization
@@ -180,8 +183,17 @@ def create_app(settings: MailerSettings, provider: Provider, health: Health, clo
             await _patiently(follower, [event.value for event in events], health)
             for event in events:
                 event.ack()
+            _tell_lag(app, {event.message.tp: event.message.offset for event in events})
 
     return app
+
+
+def _tell_lag(app: faust.App, last: Mapping[TP, int]) -> None:
+    """How many records wait behind the last ones taken, by partition."""
+    for partition, offset in last.items():
+        end = app.consumer.highwater(partition)
+        if end is not None:
+            metrics.consumer_lag.labels(Topic.SEGMENTS.value, partition.partition).set(max(0, end - offset - 1))
 
 
 async def _patiently(follower: Follower, values: list[bytes | None], health: Health) -> None:

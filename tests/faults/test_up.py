@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -98,6 +99,20 @@ def test_published_events_become_customers(folder: Path, via: str) -> None:
     assert result.returncode == 0, result.stderr
     content = status(folder)
     eventually(lambda: f"c-{via}" in customers(content), every=0.2)
+
+
+def test_each_consumer_tells_how_far_it_is_behind(folder: Path) -> None:
+    content = status(folder)
+    headers = {"Authorization": f"Bearer {content['keys']['owner']}"}
+    everybody = {"name": "Everybody", "criteria": {"field": "visit_count", "op": "gte", "value": 0}}
+    made = httpx.post(
+        f"{content['endpoints']['admin']}/v1/segments", json=everybody, headers=headers, verify=TRUSTS_NOBODY
+    )
+    assert made.status_code == 201
+    for service, topic in (("segmenter", "pos.customers.v1"), ("mailer", "crm.segments.v1")):
+        told = re.compile(rf'regulars_consumer_lag{{partition="\d+",topic="{topic}"}} 0\.0')
+        url = content["metrics"][service]
+        eventually(lambda told=told, url=url: told.search(httpx.get(url, verify=TRUSTS_NOBODY).text), 30, every=0.2)
 
 
 def test_rejected_lines_end_in_exit_code_one(folder: Path) -> None:

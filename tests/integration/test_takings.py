@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services.admin import retention
 from services.admin.spans import span
 from shared.database.tables import coupon, coupon_use, ledger
 from shared.settings import AdminSettings
@@ -73,6 +74,35 @@ def test_days_are_the_organizations_and_refunds_count_on_the_day_of_their_sale(a
     assert lines[2] == "2026-03-02,2,4400,1,4000,17"
     other = {each["date"]: each for each in api.get(f"/analytics/days?{MARCH}", organization="other")["items"]}
     assert [day["revenue"] for day in other.values()] == [0, 77_777, 0]
+
+
+def test_retention_counts_who_bought_in_each_month_after_the_first(api: Api) -> None:
+    now = datetime(2026, 4, 15, tzinfo=UTC)
+    for name, first in (("a", "02-28T18:30"), ("b", "03-05T10:00"), ("c", "01-01T10:00"), ("d", "03-31T18:29")):
+        api.add_customer(name, first_visit_at=datetime.fromisoformat(f"2026-{first}:00+00:00"), visit_count=1)
+        write(api, f"first of {name}", first, customer_id=name, amount=1)
+    write(api, "a again", "03-31T18:30", customer_id="a", amount=1)  # April in Kolkata
+    write(api, "a once more", "04-02T10:00", customer_id="a", amount=1)
+    write(api, "b voided", "04-02T10:00", customer_id="b", amount=1)
+    write(api, "b voided", "04-02T11:00", "sale.voided", customer_id="b", entry="void")
+    write(api, "c in March", "03-10T10:00", customer_id="c", amount=1)
+    write(api, "elsewhere", "04-02T10:00", organization_id="other", customer_id="b", amount=1)
+    with api.engine.connect() as connection:
+        found = retention.read(connection, "demo", span(now, "Asia/Kolkata"))
+    told = [(str(each.month), each.months_after, each.customers, each.retention) for each in found]
+    assert told == [
+        ("2026-03-01", 0, 3, 1.0),
+        ("2026-03-01", 1, 1, 0.3333),
+        ("2026-01-01", 0, 1, 1.0),
+        ("2026-01-01", 1, 0, 0.0),
+        ("2026-01-01", 2, 1, 1.0),
+        ("2026-01-01", 3, 0, 0.0),
+    ]
+    assert api("GET", "/analytics/retention.csv").text.splitlines()[0] == "month,months_after,customers,retention"
+    with console.visits(api) as visit:
+        client = visit(console.add_user(api, "viewer"))
+        assert "/console/analytics/retention" in client.get("/console/analytics/customers").text
+        assert client.get("/console/analytics/retention").status_code == 200
 
 
 def test_stores_count_each_customer_once_and_refunds_where_their_sale_was(api: Api) -> None:

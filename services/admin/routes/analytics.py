@@ -7,11 +7,12 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Response
 
-from services.admin import analytics, organizations, takings
+from services.admin import analytics, organizations, retention, takings
 from services.admin.access import Admin, Now, Parts, Viewer
 from services.admin.analytics import CampaignRates, Cohort, CouponUse, Name
 from services.admin.groups_of_customers import Engagement, SegmentValue
 from services.admin.paging import Cursor, Limit, Page
+from services.admin.retention import Retained
 from services.admin.routes.answers import CSV, table_answer
 from services.admin.spans import From, Span, Until, span
 from services.admin.takings import Day, Store
@@ -82,6 +83,13 @@ def cohorts(key: Viewer, parts: Parts, asked: OfNow) -> Page[Cohort]:
     """Customers by the month of their first visit, of twelve: who came again, who still comes, what they spent."""
     with parts.engine.connect() as connection:
         return Page(items=analytics.of_cohorts(connection, key.organization_id, asked), next_cursor=None)
+
+
+@router.get("/retention")
+def retained(key: Viewer, parts: Parts, asked: OfNow) -> Page[Retained]:
+    """How many of each month's new customers came in each month after it."""
+    with parts.engine.connect() as connection:
+        return Page(items=retention.read(connection, key.organization_id, asked), next_cursor=None)
 
 
 def _of_days_as_csv(name: Name) -> Callable[..., Response]:

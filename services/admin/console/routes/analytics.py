@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin import analytics, attributions, takings
+from services.admin import analytics, attributions, retention, takings
 from services.admin.access import Now, Parts
 from services.admin.analytics import MOST, Name
 from services.admin.console import forms, pages
@@ -98,6 +98,16 @@ def of_customers(request: Request, visit: Viewer, parts: Parts, now: Now) -> Res
     }
     shown["is_learnt"] = groups.habits is not None
     return pages.show(request, visit, "analytics_customers", **shown)
+
+
+@router.get("/retention")
+def retention_part(request: Request, visit: Viewer, parts: Parts, now: Now) -> Response:
+    """The part of that page that takes a look at every sale of a year."""
+    asked = span(now, visit.organization.time_zone)
+    with parts.engine.connect() as connection:
+        lines = retention.by_month(retention.read(connection, visit.organization_id, asked))
+    longest = max(map(len, lines.values()), default=1)
+    return pages.show(request, visit, "analytics_retention", lines=lines, longest=longest)
 
 
 @router.get("/{name}.csv")
