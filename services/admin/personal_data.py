@@ -14,6 +14,7 @@ from shared.database.tables import (
     coupon_grant,
     coupon_use,
     customer_merge,
+    dead_letter,
     direct_mail,
     ledger,
     mail_slot,
@@ -58,6 +59,11 @@ def export(connection: Connection, organization_id: str, customer_id: str, now: 
         or_(customer_merge.c.root_customer_id == customer_id, customer_merge.c.into_customer_id == customer_id),
     )
     data["merges"] = [_plain(row) for row in connection.execute(merges).mappings()]
+    keys = [f"{organization_id}/{name}".encode() for name in names]
+    letters = select(dead_letter).where(dead_letter.c.organization_id == organization_id, dead_letter.c.key.in_(keys))
+    data["dead_letters"] = [
+        _plain(row) for row in connection.execute(letters.order_by(dead_letter.c.recorded_at)).mappings()
+    ]
     suppressions = select(suppression).where(
         suppression.c.organization_id == organization_id, suppression.c.email == func.lower(found.email or "")
     )
@@ -72,4 +78,6 @@ def _plain(row: RowMapping) -> dict[str, Any]:
 def _value(value: Any) -> Any:
     if isinstance(value, datetime):
         return written(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     return value if isinstance(value, (str, int, float, bool, list, dict)) or value is None else str(value)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from services.admin import customer_events, customer_search, personal_data
-from shared.database.tables import customer_merge, ledger, metadata, segment_change
+from shared.database.tables import customer_merge, dead_letter, ledger, metadata, segment_change
 from shared.kafka import Topic
 from shared.settings import AdminSettings
 from tests.admin import Api, running
@@ -409,7 +409,11 @@ def test_the_export_holds_all_that_is_known(api: Api) -> None:
         customer_id="c-1",
         payload={"name": "Asha"},
     )
+    letter = {"organization_id": "demo", "topic": "pos.customers.v1", "partition": 0, "reason": "invalid_field"}
+    for n, name in enumerate((b"c-1", b"c-10")):
+        api.insert(dead_letter, **letter, offset=n, message="data.email", key=b"demo/" + name, value=b'{"email": 1}')
     data = api.get("/customers/c-1/export")
+    assert [(each["offset"], each["value"]) for each in data["dead_letters"]] == [(0, '{"email": 1}')]
     assert data["customer"]["email"] == "asha@example.com"
     assert data["events"][0]["payload"] == {"name": "Asha"}
     assert data["mails"][0]["email"] == "asha@example.com"
