@@ -15,6 +15,8 @@ from services.ingest.feedback import Feedback, Kind
 from shared.domain.machines import Fetch, gives_itself_away
 from shared.errors import InvalidError, SetupError
 
+# Resend sends nothing to an address that bounced or complained before: it keeps a list of its own.
+SUPPRESSED: Final = "email.suppressed"
 KINDS: Final[dict[str, Kind]] = {
     "email.delivered": "delivered",
     "email.opened": "opened",
@@ -22,9 +24,16 @@ KINDS: Final[dict[str, Kind]] = {
     "email.bounced": "bounced",
     "email.complained": "complained",
     "email.failed": "failed",
+    SUPPRESSED: "failed",
 }
-# Where each kind's own words stand.
-DETAILS: Final[dict[Kind, str]] = {"clicked": "click", "opened": "open", "bounced": "bounce", "failed": "failed"}
+# Where each type's own words stand.
+DETAILS: Final = {
+    "email.clicked": "click",
+    "email.opened": "open",
+    "email.bounced": "bounce",
+    "email.failed": "failed",
+    SUPPRESSED: "suppressed",
+}
 LONGEST_LINK: Final = 8_000
 LONGEST_REASON: Final = 500
 
@@ -67,7 +76,8 @@ def verify(body: bytes, headers: Mapping[str, str], secret: str) -> dict[str, An
 
 def read(payload: Mapping[str, Any], webhook_id: str, now: datetime) -> Webhook | None:
     """What a verified payload says about a mail of ours; None when it is about something else."""
-    kind = KINDS.get(str(payload.get("type")))
+    said = str(payload.get("type"))
+    kind = KINDS.get(said)
     data = payload.get("data")
     if kind is None or not isinstance(data, dict):
         return None
@@ -76,13 +86,13 @@ def read(payload: Mapping[str, Any], webhook_id: str, now: datetime) -> Webhook 
         organization_id, message_id = tags["organization_id"], UUID(tags["message_id"])
     except (KeyError, ValueError):
         return None
-    detail = data.get(DETAILS.get(kind, ""))
+    detail = data.get(DETAILS.get(said, ""))
     detail = detail if isinstance(detail, dict) else {}
     news = Feedback(
         kind,
         _instant(detail.get("timestamp") or payload.get("created_at"), now),
         str(data["email_id"]) if data.get("email_id") else None,
-        _reason_to_suppress(kind, detail),
+        "bounce" if said == SUPPRESSED else _reason_to_suppress(kind, detail),
         _by_machine(detail),
         str(detail["link"])[:LONGEST_LINK] if detail.get("link") else None,
         _why(kind, detail),
@@ -119,7 +129,7 @@ def _reason_to_suppress(kind: Kind, detail: Mapping[str, Any]) -> Any:
 
 def _why(kind: Kind, detail: Mapping[str, Any]) -> str | None:
     """What Resend says of a mail that did not arrive."""
-    said = detail.get({"bounced": "message", "failed": "reason"}.get(kind, ""))
+    said = (detail.get("reason") or detail.get("message")) if kind in {"bounced", "failed"} else None
     why = "".join(filter(str.isprintable, said if isinstance(said, str) else ""))[:LONGEST_REASON]
     return why or ("Resend could not send it, and gave no reason." if kind == "failed" else None)
 

@@ -408,6 +408,14 @@ def test_the_command_hands_a_bounce_in_and_tells_the_mail_server_when_to_come_ag
     assert run(commands.app, [str(file), "--url", f"http://127.0.0.1:{ports.free()}"]).exit_code == 75
 
 
+def test_an_address_on_resends_own_list_is_suppressed_here_too(ingest: Service) -> None:
+    told = {"type": "OnAccountSuppressionList", "message": "It bounced before."}
+    assert webhook(ingest, "suppressed", suppressed=told).json() == {"status": "recorded"}
+    row = stored(ingest)
+    assert (row.state, row.reason, row.detail) == ("failed", "provider_failed", "It bounced before.")
+    assert (suppressed(ingest), published(ingest)) == ({"asha@example.com": "bounce"}, [])
+
+
 def test_a_mail_that_resend_could_not_send_fails_with_the_reason_and_gives_the_day_back(ingest: Service) -> None:
     with ingest.engine.begin() as connection:
         slot = {"customer_id": "c-1", "last_on": NOW.date(), "previous_on": NOW.date() - timedelta(days=9)}

@@ -70,7 +70,7 @@ def of_campaigns(request: Request, visit: Viewer, parts: Parts) -> Response:
     with parts.engine.connect() as connection:
         found = analytics.of_campaigns(connection, visit.organization_id, MOST, None)
     margin = attributions.costs(visit.organization).counted_margin * 100 / PERCENT
-    shown = {"campaigns": found.items, "has_more": found.next_cursor is not None, "margin": margin}
+    shown: dict[str, Any] = {"campaigns": found.items, "has_more": found.next_cursor is not None, "margin": margin}
     return pages.show(request, visit, "analytics_campaigns", **shown)
 
 
