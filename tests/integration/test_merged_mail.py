@@ -138,18 +138,19 @@ def test_what_a_mailer_has_claimed_stays_as_it_is(store: Engine, count: Count) -
 
 
 class Interrupted(Recording):
-    """A provider that takes nothing of the first call, while which something happens; later it takes everything."""
+    """A provider that puts mails off at the first call, those to `whom` or all, while which something happens."""
 
-    def __init__(self, why: str | None, meanwhile: Callable[[], None]) -> None:
+    def __init__(self, why: str | None, meanwhile: Callable[[], None], whom: str = "") -> None:
         super().__init__()
-        self._why, self._meanwhile = why, meanwhile
+        self._why, self._meanwhile, self._whom = why, meanwhile, whom
 
     def send_batch(self, mails: Any, idempotency_key: str, _taken: Taken = unnoted) -> Outcome:
-        if not self.calls:
-            self.calls.append((idempotency_key, []))
-            self._meanwhile()
-            return Accepted({}, again=dict.fromkeys(range(len(mails)), self._why))
-        return super().send_batch(mails, idempotency_key)
+        if self.calls:
+            return super().send_batch(mails, idempotency_key)
+        self._meanwhile()
+        goes = [n for n, mail in enumerate(mails) if self._whom and mail.to != self._whom]
+        self.calls.append((idempotency_key, [mail for n, mail in enumerate(mails) if n in goes]))
+        return Accepted({n: f"id-{n}" for n in goes}, again={n: self._why for n in range(len(mails)) if n not in goes})
 
 
 @pytest.mark.parametrize("why", [None, "450 come again"])
@@ -163,7 +164,8 @@ def test_what_is_put_back_after_a_merge_goes_to_who_is_left_once(
     provider = Interrupted(why, lambda: count(*joined("b"), merged("a", "b")))
     desk = Desk(store, provider)
     desk.run()
-    desk.wait(timedelta(minutes=2))
+    # Of two mails that took the same day nobody knows any more which one gave it back: then the next day is free.
+    desk.wait(timedelta(days=1) if others else timedelta(minutes=2))
     desk.run()
     assert sorted(provider.recipients) == ["b@example.com", "c@example.com"]
     assert states(store) == dict.fromkeys("bc", ("sent", None)) | dict.fromkeys(
@@ -185,21 +187,22 @@ def test_what_is_put_back_after_a_merge_meets_the_gates_of_who_is_left(store: En
 def test_what_is_put_back_after_a_merge_frees_no_day_that_another_mail_took(store: Engine, count: Count) -> None:
     count(*joined("a", "b"))
     with store.begin() as connection:
-        add_campaign(connection)
-        add_campaign(connection, "other")
-    plan(store, "b", campaign_id="other", state="planned")
-    first = Recording()
-    Desk(store, first).step()
-    assert first.recipients == ["b@example.com"]
-    plan(store, "a", state="planned")
-    provider = Interrupted(None, lambda: count(merged("a", "b")))
+        for name in ("promo", "other"):
+            add_campaign(connection, name, planned_at=NOON)
+    for name in ("a", "b"):
+        plan(store, name, state="planned")
+    plan(store, "b", campaign_id="other", state="planned", wait_until=NOON + timedelta(hours=1))
+    provider = Interrupted(None, lambda: count(merged("a", "b")), "a@example.com")
     desk = Desk(store, provider)
     desk.run()
-    assert provider.recipients == []
-    assert states(store) == {"b": ("waiting", "frequency_cap")}
-    desk.wait(timedelta(days=1))
+    desk.wait(timedelta(hours=1))
     desk.run()
     assert provider.recipients == ["b@example.com"]
+    assert states(store) == {"a": ("skipped", "merged"), "b": ("sent", None)}
+    assert states(store, "other") == {"b": ("waiting", "frequency_cap")}
+    desk.wait(timedelta(days=1))
+    desk.run()
+    assert states(store, "other") == {"b": ("sent", None)}
 
 
 def test_a_merge_waits_for_the_claim_that_it_meets(store: Engine, count: Count, connection: Any, database: str) -> None:
