@@ -363,6 +363,7 @@ def test_a_list_may_name_more_than_a_statement_takes_parameters(api: Api) -> Non
 @pytest.mark.parametrize(
     ("segment_id", "file", "status", "words"),
     [
+        ("list", b"", 422, "column customer_id; it has nothing"),
         ("list", b"id\nc-0\n", 422, "column customer_id; it has id"),
         ("list", b"customer_id\n\xff\n", 422, "UTF-8"),
         ("vip-customers", b"customer_id\nc-0\n", 409, "static"),

@@ -65,8 +65,10 @@ def create(
 ) -> Customer | JSONResponse:
     """Create a customer."""
     edited = parts.edits.create(key, given, now, request_key)
-    response.headers["Location"] = f"/v1/customers/{quote(edited.customer_id)}"
-    return _answer(edited, response)
+    answer = _answer(edited, response)
+    told = answer if isinstance(answer, JSONResponse) else response
+    told.headers["Location"] = f"/v1/customers/{quote(edited.customer_id)}"
+    return answer
 
 
 @router.get(ONE)

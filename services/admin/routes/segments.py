@@ -125,7 +125,7 @@ def members_as_csv(segment_id: SegmentId, key: Viewer, parts: Parts) -> Streamin
 @router.post(f"{ONE}/members.csv", responses=described(409, 413) | ACCEPTED)
 def add_by_csv(
     segment_id: SegmentId,
-    file: Annotated[bytes, Body(media_type="text/csv", description="A header with customer_id; at most 1 MB.")],
+    file: Annotated[bytes, Body(media_type="text/csv", description="A header with customer_id; at most 1 MB.")] = b"",
     *,
     key: Marketer,
     parts: Parts,

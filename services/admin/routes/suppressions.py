@@ -41,7 +41,7 @@ def add(wanted: NewAddresses, key: Marketer, parts: Parts, now: Now) -> Imported
 
 
 @router.post("/suppressions.csv", status_code=201, responses=described(413))
-def add_by_csv(file: File, key: Marketer, parts: Parts, now: Now) -> Imported:
+def add_by_csv(key: Marketer, parts: Parts, now: Now, file: File = b"") -> Imported:
     """The same from a CSV. Rows that cannot be taken are told, and keep no other row out."""
     with parts.engine.begin() as connection:
         return suppressions.add_file(connection, key, file, now)
