@@ -170,7 +170,7 @@ def decide(options: Options, secrets: Secrets) -> Plan:
         metrics_ports={name: ports.free() for name in SERVICES},
     )
     if options.kafka != LOCAL and (why := probes.why_no_kafka(planned.access, PROBE_SECONDS)):
-        raise SetupError(f"{why} --kafka takes HOST:PORT of a broker that runs.")
+        raise SetupError(f"The Kafka given with --kafka cannot be used. {why}")
     return planned
 
 
