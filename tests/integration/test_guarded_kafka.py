@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trustme
@@ -16,6 +17,8 @@ from psycopg.types.json import Jsonb
 from services import cli
 from services.admin.publisher import connect as admins_producer
 from services.local import ports
+from services.local.plan import Options, decide
+from services.local.probes import why_no_kafka
 from services.local.publish import by_kafka, lines
 from services.local.publish.report import Report
 from shared.database.engine import connect
@@ -23,7 +26,7 @@ from shared.errors import SetupError, TransientError
 from shared.kafka import Topic, create_topics, producer
 from shared.kafka_access import KafkaAccess, variables
 from shared.kafka_trouble import reach_within, trouble_with
-from shared.settings import IngestSettings, MailerSettings, SegmenterSettings
+from shared.settings import IngestSettings, MailerSettings, SegmenterSettings, recorded
 from shared.settings import Settings as Shared
 from tests import ingest as till
 from tests.guarded_kafka import PASSWORD, Guarded, guarded_kafka
@@ -201,3 +204,20 @@ def test_services_say_why_they_wait_and_an_event_goes_its_whole_way_once_the_pas
         event = json.loads(record.value)
         assert (event["type"], event["data"]["customer_id"]) == ("segment.entered", "c-1")
         assert segmenter.log.read_text().count("kafka.unusable") == 1, "each reason is told once"
+
+
+def test_up_gets_in_by_its_environment_and_later_commands_by_what_it_kept(
+    guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = guarded.servers["secure"]
+    options = Options(tmp_path, ingest_port=0, admin_port=0, sandbox_port=0, kafka=server)
+    given = {**variables(guarded.access("secure")), "REGULARS_KAFKA": "nobody:1"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    kept = decide(options, Mock()).environment
+    monkeypatch.setenv("REGULARS_KAFKA_PASSWORD", "no")
+    with pytest.raises(SetupError, match=f"--kafka cannot be used. Kafka at {server} refuses the user name"):
+        decide(options, Mock())
+    for name in given:
+        monkeypatch.delenv(name)
+    assert why_no_kafka(recorded(kept)) is None
