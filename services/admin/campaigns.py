@@ -21,7 +21,6 @@ from sqlalchemy import (
 )
 
 from services.admin import ab_results, audit, campaign_counts, segments
-from services.admin.announcements import announce
 from services.admin.campaign_life import EDITABLE, Step, after
 from services.admin.campaign_models import STORED, Campaign, Content, OnSegmentEntered
 from services.admin.organizations import lock
@@ -31,6 +30,7 @@ from services.admin.versions import check_match
 from shared.database import campaign_coupons
 from shared.database.audience import is_empty
 from shared.database.campaigns import read_campaigns
+from shared.database.channels import CAMPAIGNS, notify
 from shared.database.tables import campaign, message
 from shared.domain.gates import Reason
 from shared.domain.templating import check as check_variables
@@ -239,7 +239,7 @@ def _refuse_empty(connection: Connection, organization_id: str, campaign_id: str
 
 def _tell(connection: Connection, key: Key, what: str, campaign_id: str, **detail: Any) -> None:
     audit.record(connection, key, f"campaign.{what}", f"campaign:{campaign_id}", **detail)
-    announce(connection, "regulars_campaigns", key.organization_id)
+    notify(connection, CAMPAIGNS, key.organization_id)
 
 
 def _shown(connection: Connection, organization_id: str, rows: Any) -> list[Campaign]:

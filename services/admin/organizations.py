@@ -12,12 +12,12 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.admin import audit, starting_content
-from services.admin.announcements import announce
 from services.admin.instants import Instant
 from services.admin.starting_campaigns import templates
 from services.admin.starting_content import Thresholds
 from services.admin.transactions import transaction
 from services.admin.versions import check_tag
+from shared.database.channels import SEGMENTS, notify
 from shared.database.engine import engine
 from shared.database.tables import campaign, coupon, organization, segment
 from shared.domain.event_fields import PRINTABLE, PRINTABLE_LINES, Email, OrganizationId, TimeZone
@@ -150,7 +150,7 @@ def create(
                 "organization.created",
                 f"organization:{organization_id}",
             )
-            announce(connection, "regulars_segments", organization_id)
+            notify(connection, SEGMENTS, organization_id)
             return {role: create_key(connection, organization_id, role, "first")[1] for role in ("terminal", "owner")}
     finally:
         store.dispose()
@@ -231,7 +231,7 @@ def change(
             )
             .values(state="filling", progress=0, version=segment.c.version + 1, updated_at=func.now())
         )
-        announce(connection, "regulars_segments", key.organization_id)
+        notify(connection, SEGMENTS, key.organization_id)
     return read(connection, key.organization_id)
 
 

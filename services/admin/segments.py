@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, literal, or_, select, update
 
 from services.admin import audit, customers, memberships, organizations, segment_uses
-from services.admin.announcements import announce
 from services.admin.paging import Page, cut, read_cursor
 from services.admin.segment_models import NewSegment, Preview, Segment, SegmentChange
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
+from shared.database.channels import SEGMENTS, notify
 from shared.database.predicate import hold_sets, predicate
 from shared.database.tables import audit_log, customer, segment, static_member
 from shared.domain.criteria import Criteria, parse, references
@@ -219,7 +219,7 @@ def _check_criteria(
 
 def _tell(connection: Connection, key: Key, action: str, segment_id: str, **detail: Any) -> None:
     audit.record(connection, key, action, f"segment:{segment_id}", **detail)
-    announce(connection, "regulars_segments", key.organization_id)
+    notify(connection, SEGMENTS, key.organization_id)
 
 
 def _shown(row: RowMapping, currency: str) -> Segment:

@@ -24,13 +24,14 @@ from services.mailer.content import Writer
 from services.mailer.entries import Follower
 from services.mailer.health import Health
 from services.mailer.listener import Listener
-from services.mailer.planner import MESSAGES, Planner
+from services.mailer.planner import Planner
 from services.mailer.provider import Provider
 from services.mailer.relay import Relay
 from services.mailer.rounds import LONGEST_SLEEP, Rounds
 from services.mailer.sender import Sender
 from shared import metrics
 from shared.clock import Clock, utc_now
+from shared.database.channels import CAMPAIGNS, MESSAGES
 from shared.database.engine import hot_engine
 from shared.database.tables import organization
 from shared.domain.delivery import backoff
@@ -41,7 +42,6 @@ from shared.worker import broker_arguments
 
 log = logger(__name__)
 
-CAMPAIGNS: Final = "regulars_campaigns"
 GRACE: Final = 25.0
 MOST_EVENTS: Final = 500
 WITHIN: Final = 0.05

@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError
 
 from services.mailer.automations import Entry, plan_entries
-from services.mailer.planner import announce
 from shared import metrics
 from shared.clock import Clock
+from shared.database.channels import MESSAGES, notify
 from shared.domain.events import SegmentEntered, decode, id_of
 from shared.errors import InvalidError
 from shared.logging import logger
@@ -52,7 +52,7 @@ class Follower:
             with self._database.begin() as connection:
                 planned = plan_entries(connection, organization_id, entries, self._clock())
                 if planned:
-                    announce(connection, organization_id)
+                    notify(connection, MESSAGES, organization_id)
         except (DataError, IntegrityError) as error:
             if len(entries) > 1:  # one of them is to blame: the others shall not suffer
                 for entry in entries:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Final
 
-from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from services.mailer import ab_tests, verifications
@@ -21,13 +21,13 @@ from services.mailer.rounds import LONGEST_SLEEP
 from shared import metrics
 from shared.clock import Clock
 from shared.database.campaigns import Campaign, Organization, read_campaigns, read_organization
+from shared.database.channels import MESSAGES, notify
 from shared.database.tables import campaign, message
 from shared.domain.gates import Reason
 from shared.logging import logger
 
 log = logger(__name__)
 
-MESSAGES: Final = "regulars_messages"
 # Every midnight of the world falls on a quarter of an hour.
 QUARTER: Final = 900
 MANY: Final = 1_000
@@ -89,7 +89,7 @@ class Planner:
                 return
             if counts is None:
                 return
-            announce(connection, sender.organization_id)
+            notify(connection, MESSAGES, sender.organization_id)
             connection.commit()
             if sum(counts.values()) >= MANY:
                 # Until autovacuum comes by, PostgreSQL would plan for the table as it was before.
@@ -107,7 +107,7 @@ class Planner:
             if at is None or at > now:
                 return at
             if ab_tests.decide(connection, wanted, now):
-                announce(connection, wanted.organization_id)
+                notify(connection, MESSAGES, wanted.organization_id)
                 connection.commit()
         return None
 
@@ -137,7 +137,7 @@ class Planner:
                 present = read_campaigns(connection, key[0], campaign.c.campaign_id == key[1], locked=True)
                 if any(each.state == "cancelled" for each in present):
                     self._cancel(connection, sender, now)
-                announce(connection, sender.organization_id)
+                notify(connection, MESSAGES, sender.organization_id)
         again = _again(now, began)
         self._celebrated[key] = (state, again)
         if planned:
@@ -167,8 +167,3 @@ class Planner:
 
 def _again(now: datetime, began: float) -> datetime:
     return now + max(SOONEST, timedelta(seconds=(perf_counter() - began) * PATIENCE))
-
-
-def announce(connection: Connection, organization_id: str) -> None:
-    """Tell the senders of all mailers, when the transaction commits, that there are new messages."""
-    connection.execute(select(func.pg_notify(MESSAGES, organization_id)))

@@ -16,12 +16,13 @@ from services.segmenter import fill
 from services.segmenter.batch import ALONE, SHARE
 from services.segmenter.fill import Pages
 from services.segmenter.listener import Listener
-from services.segmenter.moves import OUTBOX_CHANNEL, Moves
+from services.segmenter.moves import Moves
 from services.segmenter.pair import Pair
 from services.segmenter.program import Program, Programs, Segment
 from services.segmenter.staging import Connection
 from shared import metrics
 from shared.clock import Clock, utc_now
+from shared.database.channels import OUTBOX, SEGMENTS
 from shared.database.tables.segments import PLACES
 from shared.domain.criteria.windows import series_of
 from shared.logging import logger
@@ -61,7 +62,7 @@ REMOVE_DAYS = "DELETE FROM segment_day WHERE organization_id = %s AND segment_id
 class Backfill(Listener):
     """One at a time over all processes: the lock of the segment's organization decides."""
 
-    channel = "regulars_segments"
+    channel = SEGMENTS
 
     def __init__(self, settings: SegmenterSettings, clock: Clock = utc_now) -> None:
         super().__init__(settings)
@@ -100,7 +101,7 @@ class Backfill(Listener):
             if self.ending.is_set() or connection.execute(PROGRESS, at_present).rowcount == 0:
                 return  # deleted or edited meanwhile: the next round sees to it
         connection.execute(LIVE, [organization_id, segment_id, version])
-        connection.execute("SELECT pg_notify(%s, '')", [OUTBOX_CHANNEL])  # the relay waited
+        connection.execute("SELECT pg_notify(%s, '')", [OUTBOX])  # the relay waited
         log.info("segment.filled", organization=organization_id, segment=segment_id)
 
     def _by_pages(

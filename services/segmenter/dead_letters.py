@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.segmenter.intake import Letter
-from services.segmenter.moves import OUTBOX_CHANNEL
 from services.segmenter.staging import Connection
+from shared.database.channels import OUTBOX
 
 # Once for each record: a batch that is repeated after a crash finds its letters there.
 STORE = """
@@ -34,4 +34,4 @@ def store(connection: Connection, letters: Sequence[Letter]) -> None:
     ]
     with connection.cursor() as cursor:
         cursor.executemany(STORE, rows)
-    connection.execute("SELECT pg_notify(%s, '')", [OUTBOX_CHANNEL])
+    connection.execute("SELECT pg_notify(%s, '')", [OUTBOX])

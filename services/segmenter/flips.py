@@ -16,7 +16,7 @@ from services.segmenter.program import Programs
 from services.segmenter.staging import Connection
 from shared import metrics
 from shared.clock import Clock, utc_now
-from shared.database.recheck import FLIPS_CHANNEL
+from shared.database.channels import FLIPS
 from shared.settings import SegmenterSettings
 
 AT_ONCE = 2_000
@@ -42,7 +42,7 @@ RETURNING customer_id, cause, due_at
 class Flips(Listener):
     """Carries out what time has made due."""
 
-    channel = FLIPS_CHANNEL
+    channel = FLIPS
 
     def __init__(self, settings: SegmenterSettings, clock: Clock = utc_now) -> None:
         super().__init__(settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from services.segmenter.staging import Connection
-from shared.database.recheck import FLIPS_CHANNEL
+from shared.database.channels import FLIPS
 from shared.database.tables.segments import PLACES
 
 # What was personal goes; amounts stay, for nobody.
@@ -53,7 +53,7 @@ COME_BACK = """
 INSERT INTO flip (organization_id, customer_id, due_at, cause)
 VALUES (%(organization_id)s, %(root)s, %(at)s, 'erasure') ON CONFLICT DO NOTHING
 """
-WAKE = f"SELECT pg_notify('{FLIPS_CHANNEL}', '')"
+WAKE = f"SELECT pg_notify('{FLIPS}', '')"
 AT_ONCE = (
     ANONYMIZE,
     FORGET_CLICKS,

@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from services.segmenter.program import Program
 from services.segmenter.staging import Connection, copy
-from shared.database.recheck import FLIPS_CHANNEL
+from shared.database.channels import FLIPS, OUTBOX
 from shared.database.tables.segments import PLACES
 from shared.domain.criteria import NEVER
 from shared.domain.criteria.columns import micros
 
-OUTBOX_CHANNEL = "regulars_outbox"
 LISTENED = 600_000_000  # a flip due within ten minutes is told to the timer at once (microseconds)
 
 # Drawn when the customers are locked or held to their versions: a customer's later change has the larger number.
@@ -80,9 +79,9 @@ class Moves:
             known = dict(zip(("segment_ids", "entered", "left"), columns, strict=True))
             connection.execute(COUNT, known | {"organization_id": organization_id, "now": now})
         if self.entered or self.left:
-            connection.execute("SELECT pg_notify(%s, '')", [OUTBOX_CHANNEL])
+            connection.execute("SELECT pg_notify(%s, '')", [OUTBOX])
         if self.sooner < micros(now) + LISTENED:
-            connection.execute("SELECT pg_notify(%s, '')", [FLIPS_CHANNEL])
+            connection.execute("SELECT pg_notify(%s, '')", [FLIPS])
 
 
 def publish(  # noqa: PLR0917 - what changed, from what to what, when and why

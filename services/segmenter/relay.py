@@ -20,8 +20,8 @@ from kafka.errors import KafkaError
 
 from services.segmenter.changes import Change, tell
 from services.segmenter.listener import Listener
-from services.segmenter.moves import OUTBOX_CHANNEL
 from services.segmenter.staging import Connection
+from shared.database.channels import OUTBOX
 from shared.database.tables.segments import PLACES
 from shared.kafka import LARGEST_LETTER, Topic, discard, producer
 from shared.kafka_batches import Batches, batch_producer
@@ -81,7 +81,7 @@ AGAIN = 1.0
 class Relay(Listener):
     """Outbox to crm.segments.v1, dead letters to crm.dead-letter.v1."""
 
-    channel = OUTBOX_CHANNEL
+    channel = OUTBOX
 
     def __init__(self, settings: SegmenterSettings, is_behind: Callable[[], bool] = lambda: False) -> None:
         super().__init__(settings)

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert
 
+from shared.database.channels import MESSAGES, notify
 from shared.database.tables import direct_mail
 
 Kind = Literal["test", "verification"]
-CHANNEL = "regulars_messages"  # wakes the senders
 
 
 def request(
@@ -41,5 +41,5 @@ def request(
     ]
     if rows:
         connection.execute(insert(direct_mail), rows)
-        connection.execute(select(func.pg_notify(CHANNEL, organization_id)))
+        notify(connection, MESSAGES, organization_id)
     return [row["mail_id"] for row in rows]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from shared.database.channels import FLIPS, notify
 from shared.database.tables import flip
-
-FLIPS_CHANNEL = "regulars_flips"
 
 
 def request(connection: Connection, organization_id: str, customer_ids: Iterable[str], now: datetime) -> None:
@@ -21,6 +20,4 @@ def request(connection: Connection, organization_id: str, customer_ids: Iterable
     ]
     if rows:
         connection.execute(insert(flip).on_conflict_do_nothing(), rows)
-        connection.execute(
-            text("SELECT pg_notify(:channel, :payload)"), {"channel": FLIPS_CHANNEL, "payload": organization_id}
-        )
+        notify(connection, FLIPS, organization_id)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, update
 from sqlalchemy.dialects.postgresql import insert
 
+from shared.database.channels import MESSAGES, notify
 from shared.database.tables import customer, message, suppression
 
 Reason = Literal["unsubscribe", "import", "bounce", "complaint"]
-SENDERS: Final = "regulars_messages"  # wakes them
 # The graver one stays: a new consent outweighs an unsubscribe, and nothing else.
 GRAVITY: Final[dict[Reason, int]] = {"unsubscribe": 0, "import": 1, "bounce": 2, "complaint": 3}
 
@@ -71,7 +71,7 @@ def _look_again(connection: Connection, organization_id: str, wanted: Mapping[st
         .values(wait_until=func.least(message.c.wait_until, max(each.at for each in wanted.values())))
     ).rowcount
     if hurried:
-        connection.execute(select(func.pg_notify(SENDERS, organization_id)))
+        notify(connection, MESSAGES, organization_id)
 
 
 def _gravity(reason: ColumnElement[Any]) -> ColumnElement[int]:
