@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from services.admin import memberships
 from services.admin.csv_cells import cell, guarded
 from services.admin.customers import PROFILE, STATS, profile, rows, stats
+from shared.database.predicate import inside
 from shared.database.tables import customer
 
 FREE_TEXT = {"name", "email", "phone", "tags", "consent_where", "consent_wording"}
@@ -26,7 +27,7 @@ def stream(engine: Engine, organization_id: str, slot: int | None = None) -> Ite
     """
     wanted = rows(organization_id).order_by(customer.c.customer_id)
     if slot is not None:
-        wanted = wanted.where(memberships.inside(slot))
+        wanted = wanted.where(inside(slot))
     with engine.connect() as connection:
         slots = memberships.slots(connection, organization_id)
 

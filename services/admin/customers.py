@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from services.admin import customer_search, memberships
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
+from shared.database.predicate import inside
 from shared.database.tables import customer, customer_merge
 from shared.errors import NotFoundError
 
@@ -142,7 +143,7 @@ def page(
     members only.
     """
     (after,) = ("",) if cursor is None else read_cursor(cursor, str)
-    only = [] if slot is None else [memberships.inside(slot)]
+    only = [] if slot is None else [inside(slot)]
     if text := search.strip():
         ids = customer_search.first(connection, organization_id, text, limit + 1, after=after, only=only)
         wanted = rows(organization_id).where(customer.c.customer_id.in_(ids))

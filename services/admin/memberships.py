@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import Connection, select
 
-from shared.database.tables import customer, segment
-
-BITS = 8
+from shared.database.tables import segment
 
 
 class Label(NamedTuple):
@@ -17,12 +15,6 @@ class Label(NamedTuple):
 
     name: str
     color: str
-
-
-def inside(slot: int) -> ColumnElement[bool]:
-    """Whether a customer's bit `slot` is set, in SQL. A row holds no more bytes than it needs."""
-    bits = customer.c.memberships
-    return case((func.octet_length(bits) > slot // BITS, func.get_bit(bits, slot) == 1), else_=False)
 
 
 def ids(memberships: bytes, slots: Mapping[int, str]) -> list[str]:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, RowMapping, Text, any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from services.admin import audit, customers, memberships
+from services.admin import audit, customers
 from services.admin.customer_events import wait_until
-from shared.database import recheck
+from shared.database import predicate, recheck
 from shared.database.tables import customer, segment, static_member
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key
@@ -70,7 +70,7 @@ def wait_until_set(
     connection: Connection, organization_id: str, slot: int, customer_ids: Collection[str], *, inside: bool
 ) -> bool:
     """Wait for the segmenter to set the bits of all these, a few milliseconds as a rule; False after three seconds."""
-    differs = memberships.inside(slot) != inside
+    differs = predicate.inside(slot) != inside
     wanted = select(func.count()).where(_are(organization_id, customer_ids), differs)
     return wait_until(lambda: connection.execute(wanted).scalar_one() == 0)
 

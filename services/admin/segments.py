@@ -13,7 +13,7 @@ from services.admin.segment_models import NewSegment, Preview, Segment, SegmentC
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
 from shared.database.channels import SEGMENTS, notify
-from shared.database.predicate import hold_sets, predicate
+from shared.database.predicate import hold_sets, inside, predicate
 from shared.database.tables import audit_log, customer, segment, static_member
 from shared.domain.criteria import Criteria, parse, references
 from shared.domain.money import format_money
@@ -159,7 +159,7 @@ def _list_members(connection: Connection, key: Key, segment_id: str, wanted: New
     meant = []
     if wanted.members_of is not None:
         slot = slot_of(connection, key.organization_id, wanted.members_of)
-        meant.append(memberships.inside(slot))
+        meant.append(inside(slot))
     if wanted.members_by is not None:
         criteria = _check_criteria(connection, key.organization_id, wanted.members_by, "members_by")
         zone = organizations.read(connection, key.organization_id).time_zone

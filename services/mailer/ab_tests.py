@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, func, text, update
 
 from services.mailer.blocks import make_blocks
 from shared.database import ab_tests
 from shared.database.campaigns import Campaign, read_campaigns
+from shared.database.locks import take_lock
 from shared.database.tables import campaign, message
 from shared.domain.ab_test import decides_at, winner
 from shared.domain.gates import Reason
@@ -52,8 +53,7 @@ def decide(connection: Connection, wanted: Campaign, now: datetime) -> bool:
     """Choose the winner and plan the rest. False, with nothing changed, when another mailer is at it or the campaign
     was stopped meanwhile. The caller commits.
     """
-    key = f"{wanted.organization_id}/{wanted.campaign_id}"
-    if not connection.execute(select(func.pg_try_advisory_xact_lock(func.hashtextextended(key, 0)))).scalar_one():
+    if not take_lock(connection, f"{wanted.organization_id}/{wanted.campaign_id}"):
         return False
     test = wanted.ab_test or {}
     numbers = ab_tests.numbers(connection, wanted.organization_id, wanted.campaign_id, test)

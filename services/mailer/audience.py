@@ -11,6 +11,7 @@ from services.mailer.blocks import make_blocks
 from shared.database import ab_tests
 from shared.database.audience import decided_audience
 from shared.database.campaigns import Campaign, Organization
+from shared.database.locks import take_lock
 from shared.database.tables import campaign, message
 from shared.domain.ab_test import variant_column
 from shared.domain.gates import Reason
@@ -39,8 +40,7 @@ def plan_audience(
     (state, reason); None when another mailer is at it, or the campaign was stopped meanwhile.
     """
     # Not the campaign's row: locked for as long as a large audience takes, nobody could pause it.
-    lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{sender.organization_id}/{wanted.campaign_id}", 0))
-    if not connection.execute(select(lock)).scalar_one():
+    if not take_lock(connection, f"{sender.organization_id}/{wanted.campaign_id}"):
         return None
     start = wanted.send_at or now
     life = timedelta(hours=wanted.expires_after_hours)

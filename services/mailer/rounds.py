@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
 from services.mailer.health import Health
 from shared.clock import Clock
+from shared.database.away import AWAY
 from shared.domain.delivery import backoff
 from shared.errors import TransientError
 from shared.logging import logger
@@ -20,7 +18,7 @@ from shared.logging import logger
 log = logger(__name__)
 
 # What passes by itself: the database away or restarting, two transactions in each other's way.
-TRANSIENT: Final = (OperationalError, InterfaceError, PoolTimeout, TransientError)
+TRANSIENT: Final = (*AWAY, TransientError)
 # A notification may be lost with its connection: look at least so often.
 LONGEST_SLEEP: Final = timedelta(seconds=60)
 AFTER_A_FAULT: Final = timedelta(seconds=30)

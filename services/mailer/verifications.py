@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, select
 
 from shared.database import direct_mails
 from shared.database.campaigns import Organization, mailbox
+from shared.database.locks import take_lock
 from shared.database.tables import customer, direct_mail, organization, suppression
 from shared.domain.templating import Slot
 from shared.mail.content import Content
@@ -52,8 +53,7 @@ def plan(connection: Connection, sender: Organization, now: datetime) -> int | N
     if since is None:
         return None
     # Not two mailers at once: each would write to the same addresses.
-    lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"verify/{sender.organization_id}", 0))
-    if not connection.execute(select(lock)).scalar_one():
+    if not take_lock(connection, f"verify/{sender.organization_id}"):
         return 0
     asked = exists().where(
         direct_mail.c.organization_id == customer.c.organization_id,

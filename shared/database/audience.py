@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, case, exists, func, literal, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Text, exists, func, literal, not_, or_, select, true
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.database import campaign_coupons
 from shared.database.campaigns import Campaign, Organization
 from shared.database.facts import gate_facts, with_slots
+from shared.database.predicate import inside
 from shared.database.tables import customer, segment
 from shared.domain.gates import closed_gate_column
 
@@ -74,11 +74,4 @@ def in_any(connection: Connection, organization_id: str, segments: Iterable[str]
             segment.c.state != "deleting",
         )
     ).scalars()
-    return or_(literal(value=False), *[_member(slot) for slot in slots])
-
-
-def _member(slot: int) -> ColumnElement[Any]:
-    # The bits reach as far as they were ever needed; what lies beyond is no member.
-    return case(
-        (func.length(customer.c.memberships) * 8 > slot, func.get_bit(customer.c.memberships, slot) == 1), else_=False
-    )
+    return or_(literal(value=False), *[inside(slot) for slot in slots])
