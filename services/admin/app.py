@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from services.admin.access import Admin
@@ -24,7 +23,7 @@ from services.admin.routes import ROUTERS
 from shared import problems, web
 from shared.clock import Clock, utc_now
 from shared.database.engine import engine
-from shared.errors import UNSTORABLE, InvalidError, TransientError
+from shared.errors import UNSTORABLE, InvalidError
 from shared.keys import Keyring
 from shared.settings import AdminSettings
 
@@ -65,8 +64,6 @@ def create_app(settings: AdminSettings, clock: Clock = utc_now) -> FastAPI:
         larger=dict.fromkeys(("/v1/campaigns", f"{HOME}/campaigns"), LARGEST_CAMPAIGN)
         | {f"{HOME}{customer_imports.PLACE}": customer_imports.LARGEST},
     )
-    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
-        app.add_exception_handler(kind, _database_away)
     app.add_exception_handler(HTTPException, _by_framework)
     app.add_exception_handler(DataError, _unstorable)
     app.add_exception_handler(UnicodeEncodeError, _unstorable)
@@ -94,10 +91,6 @@ async def _by_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this kind only
         return pages.refused(request, error)
     return await problems.by_framework(request, error)
-
-
-async def _database_away(_: Request, __: Exception) -> JSONResponse:
-    return problems.of(TransientError("The database does not answer now. Try again.", 2)).response()
 
 
 async def _unstorable(_: Request, __: Exception) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""Runs the mailer."""
+"""The service mailer as a process."""
 
 from __future__ import annotations
 
