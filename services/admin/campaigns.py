@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -25,6 +23,7 @@ from services.admin.campaign_life import EDITABLE, Step, after
 from services.admin.campaign_models import STORED, Campaign, Content, OnSegmentEntered
 from services.admin.organizations import lock
 from services.admin.paging import Page, cut, read_cursor
+from services.admin.patches import laid_over, refuse_unknown
 from services.admin.slugs import free_slug
 from services.admin.versions import check_match
 from shared.database import campaign_coupons
@@ -111,10 +110,8 @@ def change(
     check_match(if_match, before["version"])
     if before["state"] not in EDITABLE:
         raise ConflictError(f"A campaign that is {before['state']} cannot be changed. Make a new one.")
-    unknown = sorted(set(given) - set(FIELDS))
-    if unknown:
-        raise InvalidError(f"cannot be changed; what can: {', '.join(FIELDS)}", unknown[0])
-    wanted = _validated({name: before[name] for name in FIELDS} | given)
+    refuse_unknown(given, FIELDS)
+    wanted = laid_over(Content, _content(before), given)
     check(connection, key.organization_id, wanted, max(now, before["send_at"] or now))
     if (wanted.trigger is None) != (before["trigger"] is None) and before["state"] != "draft":
         raise ConflictError("A one-off becomes automatic, or the other way round, only while it is a draft.")
@@ -152,7 +149,7 @@ def take(
                 _refuse_empty(connection, key.organization_id, campaign_id)
         if step in {Step.SEND, Step.ACTIVATE}:
             # What it refers to may have changed since it was saved.
-            wanted = _validated({name: before[name] for name in FIELDS})
+            wanted = laid_over(Content, _content(before), {})
             check(connection, key.organization_id, wanted, values.get("send_at", now))
         if step is Step.ACTIVATE:
             values["activated_at"] = now
@@ -196,12 +193,8 @@ def _row(connection: Connection, organization_id: str, campaign_id: str, *, lock
     return row
 
 
-def _validated(fields: dict[str, Any]) -> Content:
-    try:
-        return Content.model_validate(fields)
-    except ValidationError as error:
-        # As FastAPI says it of a whole body.
-        raise RequestValidationError([each | {"loc": ("body", *each["loc"])} for each in error.errors()]) from None
+def _content(row: RowMapping) -> dict[str, Any]:
+    return {name: row[name] for name in FIELDS}
 
 
 def check(connection: Connection, organization_id: str, wanted: Content, at: datetime) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, text, update
 
 from services.admin import audit, coupon_counts, segments
 from services.admin.coupon_models import Coupon, NewCoupon, Rules, check, columns, fields
 from services.admin.paging import Page, cut, read_cursor
+from services.admin.patches import laid_over, refuse_unknown
 from services.admin.versions import check_match
 from shared.database.coupons import coupon_of
 from shared.database.tables import coupon, coupon_code, coupon_use
@@ -85,12 +84,8 @@ def change(
     code = normalise(code)
     before = row_of(connection, key.organization_id, code, locked=True)
     check_match(if_match, before.version)
-    unknown = sorted(set(given) - set(Rules.model_fields))
-    if unknown:
-        changeable = ", ".join(Rules.model_fields)
-        raise InvalidError(f"cannot be changed; what can: {changeable}", unknown[0])
-    were = fields(before)
-    wanted = _validated(were | given)
+    refuse_unknown(given, Rules.model_fields)
+    wanted = laid_over(Rules, fields(before), given)
     _check(connection, key.organization_id, wanted)
     values = columns(wanted)
     if any(values[name] != getattr(before, name) for name in FIXED_ONCE_USED) and _is_used(connection, key, code):
@@ -114,14 +109,6 @@ def copy(connection: Connection, key: Key, code: str, to: str | None, now: datet
 
 def _is(organization_id: str, code: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return coupon.c.organization_id == organization_id, coupon.c.code == normalise(code)
-
-
-def _validated(wanted: dict[str, Any]) -> Rules:
-    try:
-        return Rules.model_validate(wanted)
-    except ValidationError as error:
-        # As FastAPI says it of a whole body.
-        raise RequestValidationError([each | {"loc": ("body", *each["loc"])} for each in error.errors()]) from None
 
 
 def _check(connection: Connection, organization_id: str, wanted: Rules) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from services.admin import audit, customers
 from services.admin.customer_events import CONSOLE, Change, CustomerEvents, are_counted, wait_until_counted
 from services.admin.customers import Customer
+from services.admin.patches import refuse_unknown
 from services.admin.versions import check_tag
 from shared.domain.event_data import CustomerUpsertedData
 from shared.errors import ConflictError, InvalidError
@@ -112,9 +113,7 @@ def changes_of(
 
     `where` is the evidence of a consent that comes without. Raises InvalidError.
     """
-    unknown = sorted(set(given) - set(ALLOWED))
-    if unknown:
-        raise InvalidError(f"cannot be changed; what can: {', '.join(ALLOWED)}", unknown[0])
+    refuse_unknown(given, ALLOWED)
     changes = []
     upserted = {name: value for name, value in given.items() if name in UPSERTED}
     if upserted or always:
