@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from datetime import datetime
-from io import StringIO
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from services.admin import customers, segment_members
-from shared.errors import InvalidError
+from services.admin.csv_lists import rows_with, text_of
 from shared.keys import Key
 
 COLUMN = "customer_id"
@@ -38,7 +36,7 @@ def add(connection: Connection, key: Key, segment_id: str, file: bytes, now: dat
 
     Raises InvalidError for what is no CSV with a customer_id column, NotFoundError, ConflictError (not static).
     """
-    named = _read(file)
+    named = {line: row[COLUMN].strip() for line, row in rows_with(COLUMN, text_of(file))}
     present = customers.present(connection, key.organization_id, [*named.values()])
     known = segment_members.known(connection, key.organization_id, set(present))
     refused = [
@@ -48,18 +46,3 @@ def add(connection: Connection, key: Key, segment_id: str, file: bytes, now: dat
     ]
     segment_members.add(connection, key, segment_id, sorted(known), now)
     return known, Listed(added=len(known), refused=len(refused), rows=refused[:TOLD])
-
-
-def _read(file: bytes) -> dict[int, str]:
-    """Customer ids by line."""
-    try:
-        rows = csv.DictReader(StringIO(file.decode("utf-8-sig"), newline=""), strict=True)
-        if COLUMN not in (rows.fieldnames or []):
-            columns = ", ".join(rows.fieldnames or []) or "nothing"
-            raise InvalidError(f"must have a header with the column {COLUMN}; it has {columns[:200]}", "file")
-        named = ((rows.line_num, (row[COLUMN] or "").strip()) for row in rows)
-        return {line: customer_id for line, customer_id in named if customer_id}
-    except UnicodeDecodeError as error:
-        raise InvalidError(f"must be UTF-8; byte {error.start} is not", "file") from None
-    except csv.Error as error:
-        raise InvalidError(f"is no CSV: {error}", "file") from None

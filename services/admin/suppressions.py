@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from io import StringIO
 from typing import Annotated, Any, Final, Literal, TextIO, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection, delete, select
 
 from services.admin import audit
+from services.admin.csv_lists import rows_with, text_of
 from services.admin.instants import Instant
 from services.admin.paging import Page, cut, read_cursor
 from shared.database.suppressions import Reason, Suppressed, suppress
@@ -93,13 +92,9 @@ def add(connection: Connection, key: Key, wanted: NewAddresses, now: datetime) -
 
 def add_file(connection: Connection, key: Key, file: bytes, now: datetime) -> Imported:
     """The addresses of a CSV. Raises InvalidError for what is none, or has no column `email`."""
-    try:
-        text = StringIO(file.decode("utf-8-sig"), newline="")
-    except UnicodeDecodeError as error:
-        raise InvalidError(f"must be UTF-8; byte {error.start} is not", "file") from None
     good: list[Suppressed] = []
     refused: list[RefusedRow] = []
-    for line, outcome in read(text, now):
+    for line, outcome in read(text_of(file), now):
         if isinstance(outcome, InvalidError):
             refused.append(RefusedRow(line=line, reason=str(outcome)))
         else:
@@ -130,16 +125,7 @@ def read(text: TextIO, now: datetime, column: str = COLUMN) -> Iterator[tuple[in
     """For each row its line, and its address with the reason in the column `reason`, else import; or what is wrong.
     Raises InvalidError for what is no CSV, or has no such column.
     """
-    try:
-        rows = csv.DictReader(text, strict=True)
-        if column not in (rows.fieldnames or []):
-            columns = ", ".join(rows.fieldnames or []) or "nothing"
-            raise InvalidError(f"must have a header with the column {column}; it has {columns[:200]}", "file")
-        for row in rows:
-            if (row[column] or "").strip():
-                yield rows.line_num, _read(row, column, now)
-    except csv.Error as error:
-        raise InvalidError(f"is no CSV: {error}", "file") from None
+    return ((line, _read(row, column, now)) for line, row in rows_with(column, text))
 
 
 def parts(given: Sequence[Suppressed]) -> Iterator[Sequence[Suppressed]]:
