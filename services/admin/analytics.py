@@ -20,14 +20,14 @@ from services.admin import (
     attributions,
     campaigns,
     coupons,
-    groups_of_customers,
+    customer_groups,
     organizations,
     redemption_rates,
     retention,
     takings,
 )
 from services.admin.csv_cells import cell, guarded
-from services.admin.groups_of_customers import Engagement, Groups, SegmentValue
+from services.admin.customer_groups import Engagement, Groups, SegmentValue
 from services.admin.lifetime_values import Learnt
 from services.admin.overview import ACTIVE
 from services.admin.paging import Page
@@ -179,7 +179,7 @@ def of_cohorts(connection: Connection, organization_id: str, span: Span) -> list
 
 def of_groups(connection: Connection, organization_id: str, learnt: Learnt, now: datetime) -> Groups:
     """Customers by when they came last and by segment, with what they will spend."""
-    return groups_of_customers.read(connection, organization_id, learnt.of(connection, organization_id, now), now)
+    return customer_groups.read(connection, organization_id, learnt.of(connection, organization_id, now), now)
 
 
 def of_engagement(connection: Connection, organization_id: str, learnt: Learnt, now: datetime) -> list[Engagement]:

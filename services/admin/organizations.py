@@ -11,10 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.admin import audit, starting_content
+from services.admin import audit, starting_segments
 from services.admin.instants import Instant
 from services.admin.starting_campaigns import templates
-from services.admin.starting_content import Thresholds
+from services.admin.starting_segments import Thresholds
 from services.admin.transactions import transaction
 from services.admin.versions import check_tag
 from shared.database.channels import SEGMENTS, notify
@@ -138,7 +138,7 @@ def create(
             if ready_made:
                 own = {"organization_id": organization_id}
                 chosen = thresholds or Thresholds.of(currency)
-                connection.execute(insert(segment), [own | row for row in starting_content.segments(chosen)])
+                connection.execute(insert(segment), [own | row for row in starting_segments.segments(chosen)])
                 begun = templates(chosen)
                 connection.execute(insert(coupon), [own | row for each in begun if (row := each.coupon_row())])
                 for each in begun:  # one by one: not all have the same columns

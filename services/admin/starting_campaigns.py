@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.admin.coupon_models import NewCoupon, columns
-from services.admin.starting_content import Thresholds
+from services.admin.starting_segments import Thresholds
 
 GRANT_DAYS = 30
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from services.admin import organizations
 from services.admin.commands import app as commands
-from services.admin.starting_content import Thresholds
+from services.admin.starting_segments import Thresholds
 from shared.clock import utc_now
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Keyring

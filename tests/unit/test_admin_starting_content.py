@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.admin import starting_content
+from services.admin import starting_segments
 from services.admin.campaign_models import Content
 from services.admin.starting_campaigns import templates
-from services.admin.starting_content import Thresholds
+from services.admin.starting_segments import Thresholds
 from shared.domain.criteria import parse
 from shared.domain.money import CURRENCIES, format_money, in_minor_units, minor_units
 from shared.domain.templating import check
@@ -13,7 +13,7 @@ from shared.errors import InvalidError
 
 
 def test_ready_made_segments_are_valid_and_each_has_its_slot() -> None:
-    segments = starting_content.segments(Thresholds.of("INR"))
+    segments = starting_segments.segments(Thresholds.of("INR"))
     assert [segment["segment_id"] for segment in segments] == [
         "vip-customers",
         "at-risk",
@@ -30,7 +30,7 @@ def test_ready_made_segments_are_valid_and_each_has_its_slot() -> None:
 
 
 def test_starting_templates_pass_the_checks_of_the_api() -> None:
-    ids = {segment["segment_id"] for segment in starting_content.segments(Thresholds.of("INR"))}
+    ids = {segment["segment_id"] for segment in starting_segments.segments(Thresholds.of("INR"))}
     for template in templates(Thresholds.of("INR")):
         content = Content.model_validate(template.campaign)
         for text in (content.subject, content.preview_text, content.body):

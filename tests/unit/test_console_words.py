@@ -62,7 +62,7 @@ def test_what_stands_in_the_form_unchanged_changes_nothing_and_an_empty_field_cl
         **dict.fromkeys(profile_form.TEXTS) | {"name": "Asha"}, birthday="--02-29", anniversary="1990-11-05",
         tags=["a, b", "c"], email_verified=True, stats=stats,
     )  # fmt: skip
-    values = profile_form.typed(known)
+    values = profile_form.fields_of(known)
     assert profile_form.changes(known, values) == {}
     changed = values | {"name": "", "birthday_year": "1992", "anniversary_day": "", "anniversary_month": ""}
     told = profile_form.changes(known, changed | {"anniversary_year": "", "tags": "c", "email_verified": False})

@@ -25,7 +25,7 @@ CAUSES: Final = {
     "backfill": "as the segment was new",
     "edit": "as the segment was edited",
 }
-# A count of mails, its words, its badge and what it means.
+# A count of mails, its words and what it means.
 FUNNEL: Final = (
     ("sent", "Sent", "The provider has taken them."),
     ("delivered", "Delivered", "The provider told so, or somebody opened or clicked."),

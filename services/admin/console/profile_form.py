@@ -20,7 +20,7 @@ MONTHS: Final = tuple(date(2000, month, 1).strftime("%B") for month in range(1, 
 LEAP: Final = 2000  # any year that has a 29 February
 
 
-def typed(customer: Customer) -> dict[str, Any]:
+def fields_of(customer: Customer) -> dict[str, Any]:
     """What stands in the fields of somebody known."""
     shown: dict[str, Any] = {name: getattr(customer, name) or "" for name in TEXTS}
     for name in DAYS:
@@ -34,7 +34,7 @@ def typed(customer: Customer) -> dict[str, Any]:
     return shown | {"tags": "\n".join(customer.tags), "email_verified": customer.email_verified}
 
 
-def given(form: Form) -> dict[str, Any]:
+def typed_fields(form: Form) -> dict[str, Any]:
     """The same of a form that was sent."""
     return forms.texts(form, FIELDS) | {"email_verified": "email_verified" in form}
 

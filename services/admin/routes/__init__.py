@@ -5,8 +5,8 @@ from services.admin.routes import (
     audit_log,
     campaigns,
     coupons,
+    customer_history,
     customers,
-    history,
     keys,
     organization,
     segments,
@@ -14,9 +14,9 @@ from services.admin.routes import (
     templates,
 )
 
-# history first: the path of one customer takes everything that is left, since an id may hold a slash.
+# customer_history first: the path of one customer takes everything that is left, since an id may hold a slash.
 ROUTERS = (
-    history.router,
+    customer_history.router,
     customers.router,
     segments.router,
     coupons.router,

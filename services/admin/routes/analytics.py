@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Response
 from services.admin import analytics, organizations, retention, takings
 from services.admin.access import Admin, Now, Parts, Viewer
 from services.admin.analytics import CampaignRates, Cohort, CouponUse, Name
-from services.admin.groups_of_customers import Engagement, SegmentValue
+from services.admin.customer_groups import Engagement, SegmentValue
 from services.admin.paging import Cursor, Limit, Page
 from services.admin.retention import Retained
 from services.admin.routes.answers import CSV, table_answer

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from services.admin import organizations
 from services.admin.access import Parts, Viewer
 from services.admin.starting_campaigns import templates
-from services.admin.starting_content import Thresholds
+from services.admin.starting_segments import Thresholds
 
 router = APIRouter(tags=["campaigns"])
 

@@ -6,7 +6,7 @@ everybody a regular, so the demo asks for a visit a week.
 
 from __future__ import annotations
 
-from services.admin.starting_content import Thresholds
+from services.admin.starting_segments import Thresholds
 
 ORGANIZATION_ID = "demo"
 NAME = "Corner Grocers"

@@ -21,7 +21,7 @@ from services.admin.console.routes.campaign_mails import framed
 from services.admin.console.routes.campaigns import names_of_segments
 from services.admin.console.visit import Form, Marketer, Posted, Visit
 from services.admin.starting_campaigns import templates
-from services.admin.starting_content import Thresholds
+from services.admin.starting_segments import Thresholds
 from services.admin.versions import etag
 from shared.domain.templating import VARIABLES
 from shared.errors import ConflictError, NotFoundError, RegularsError

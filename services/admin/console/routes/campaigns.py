@@ -1,4 +1,4 @@
-"""Campaigns: the list, the page of one, who would get it, and the steps of its life."""
+"""Campaigns: the list, the page of one, who would get it, what it brought, and the steps of its life."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy import Connection
 
-from services.admin import campaign_audience, campaign_previews, campaigns, memberships
+from services.admin import campaign_audience, campaign_previews, campaign_results, campaigns, memberships
 from services.admin.access import Admin, Now, Parts
+from services.admin.attributions import DAYS
 from services.admin.campaign_life import EDITABLE, Step, possible
 from services.admin.campaign_models import Campaign
 from services.admin.console import campaign_words, forms, pages
@@ -69,6 +70,14 @@ def audience(request: Request, visit: Viewer, parts: Parts, now: Now, campaign_i
         found = campaigns.read(connection, visit.organization_id, campaign_id)
         counts = campaign_audience.count(connection, visit.organization_id, campaign_id, now)
     return pages.show(request, visit, "campaign_audience", campaign=found, counts=counts, words_of=campaign_words)
+
+
+@router.get("/{campaign_id}/results")
+def results(request: Request, visit: Viewer, parts: Parts, campaign_id: CampaignId) -> Response:
+    """What it brought: a part that comes by itself, because it looks at each recipient's sales."""
+    with parts.engine.connect() as connection:
+        found = campaign_results.of(connection, visit.organization_id, campaign_id)
+    return pages.show(request, visit, "campaign_results", found=found, days=DAYS)
 
 
 @router.post("/{campaign_id}/send")

@@ -17,7 +17,7 @@ from services.admin.console.routes.campaigns import names_of_segments
 from services.admin.console.visit import Marketer, Posted, Visit
 from services.admin.coupon_models import Coupon, NewCoupon, Rules
 from services.admin.starting_campaigns import templates
-from services.admin.starting_content import Thresholds
+from services.admin.starting_segments import Thresholds
 from services.admin.versions import etag
 from shared.domain.coupons.codes import normalise, warnings
 from shared.domain.coupons.rules import WEEKDAYS

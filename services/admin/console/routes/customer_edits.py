@@ -31,7 +31,7 @@ def ask(request: Request, visit: Marketer) -> Response:
 @router.post("/new-customer")
 def create(request: Request, visit: Marketer, form: Posted, parts: Parts, now: Now) -> Response:
     """Add a customer."""
-    values = profile_form.given(form) | forms.texts(form, ("customer_id", *CONSENT))
+    values = profile_form.typed_fields(form) | forms.texts(form, ("customer_id", *CONSENT))
     told = profile_form.news(values)
     if values["customer_id"]:
         told["customer_id"] = values["customer_id"]
@@ -57,7 +57,7 @@ def save(
     request: Request, customer_id: CustomerId, *, visit: Marketer, form: Posted, parts: Parts, now: Now
 ) -> Response:
     """Change the profile, unless somebody else did so since the form was shown."""
-    values = profile_form.given(form)
+    values = profile_form.typed_fields(form)
     with parts.engine.connect() as connection:
         known = customers.read(connection, visit.organization_id, customer_id)
     try:
@@ -149,7 +149,7 @@ def _edit(
         customer = customers.read(connection, visit.organization_id, customer_id)
     shown: dict[str, Any] = {
         "customer": customer,
-        "given": profile_form.typed(customer),
+        "given": profile_form.fields_of(customer),
         "errors": Errors(),
         "consent": dict.fromkeys(CONSENT, ""),
         "consent_errors": Errors(),
