@@ -19,13 +19,13 @@ from faust.types import TP
 from mode import Service
 from sqlalchemy import Engine, select
 
-from services.mailer.choice import rate_of
 from services.mailer.content import Writer
 from services.mailer.entries import Follower
 from services.mailer.health import Health
 from services.mailer.listener import Listener
 from services.mailer.planner import Planner
 from services.mailer.provider import Provider
+from services.mailer.provider_choice import rate_of
 from services.mailer.relay import Relay
 from services.mailer.rounds import LONGEST_SLEEP, Rounds
 from services.mailer.sender import Sender

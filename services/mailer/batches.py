@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,12 +131,19 @@ def in_one(texts: Sequence[bytes]) -> tuple[bytes, dict[str, str]]:
     }
 
 
+def store_content(connection: Connection, organization_id: str, content: Content) -> str:
+    """Its id, under which it is kept once."""
+    content_id = content.content_id
+    given = {"organization_id": organization_id, "content_id": content_id, "content": content.as_json()}
+    connection.execute(STORE_CONTENT, given)
+    return content_id
+
+
 def store(connection: Connection, batches: Sequence[Batch], owner: str) -> None:
     """Write down batches of one campaign with one content, before they are sent."""
     first = batches[0]
-    content_id = first.content.content_id
+    content_id = store_content(connection, first.organization_id, first.content)
     named = {"organization_id": first.organization_id, "content_id": content_id}
-    connection.execute(STORE_CONTENT, {**named, "content": first.content.as_json()})
     letters, places = in_one([msgspec.json.encode(each.letters) for each in batches])
     ids = plain_array([str(each.batch_id) for each in batches])
     given = {"campaign_id": first.campaign_id, "owner": owner, "lease": LEASE, "batches": ids, "letters": letters}
@@ -155,7 +161,7 @@ def take_up(connection: Connection, organization_id: str, owner: str) -> Batch |
         organization_id,
         found.campaign_id,
         found.batch_id,
-        from_json(json.dumps(found.content)),
+        from_json(found.content),
         letters_of(found.letters),
         found.attempts + 1,
         frozenset(found.done),

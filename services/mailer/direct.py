@@ -15,10 +15,9 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, case, exists, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from services.mailer import verifications
-from services.mailer.batches import Letters
+from services.mailer.batches import LEASE, Letters, store_content
 from services.mailer.content import Writer
 from services.mailer.provider import Accepted, Mails, Outcome, Refused, Retry
 from shared.database.campaigns import Organization, read_campaigns, read_organization
@@ -32,9 +31,8 @@ from shared.mail.content import Content, compiled, from_json
 
 log = logger(__name__)
 
-# By the database's clock, as a batch's: `due_at` of what is claimed is its end.
-LEASE: Final = timedelta(seconds=60)
 OPEN: Final = ("planned", "claimed")
+# What is claimed is due when its lease ends, by the database's clock, as a batch's.
 DUE: Final = (
     select(direct_mail)
     .where(
@@ -94,11 +92,8 @@ def claim(connection: Connection, organization_id: str, *, from_email: str, now:
         except RegularsError as error:
             _end(connection, row, state="failed", reason="not_written", detail=str(error))
             continue
-        stored = insert(mail_content).values(
-            organization_id=organization_id, content_id=content.content_id, content=content.as_json()
-        )
-        connection.execute(stored.on_conflict_do_nothing())
-        values = {"content_id": content.content_id, "variables": variables, "attempts": 1, "due_at": func.now() + LEASE}
+        content_id = store_content(connection, organization_id, content)
+        values = {"content_id": content_id, "variables": variables, "attempts": 1, "due_at": func.now() + LEASE}
         _set(connection, organization_id, row.mail_id, state="claimed", **values)
         kept = (row.kind, row.email, content, variables, 1, row.created_at)
         return Direct(organization_id, row.mail_id, *kept)
@@ -146,7 +141,7 @@ def _again(connection: Connection, row: Row[Any]) -> Direct:
     stored = select(mail_content.c.content).where(
         mail_content.c.organization_id == row.organization_id, mail_content.c.content_id == row.content_id
     )
-    content = from_json(msgspec.json.encode(connection.execute(stored).scalar_one()).decode())
+    content = from_json(connection.execute(stored).scalar_one())
     attempts = row.attempts + 1
     _set(connection, row.organization_id, row.mail_id, attempts=attempts, due_at=func.now() + LEASE)
     kept = (row.kind, row.email, content, row.variables or {}, attempts, row.created_at)

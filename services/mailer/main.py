@@ -9,8 +9,8 @@ import sys
 import uvloop
 
 from services.mailer.app import create_app
-from services.mailer.choice import provider_of
 from services.mailer.health import Health
+from services.mailer.provider_choice import provider_of
 from shared import logging, metrics
 from shared.kafka_trouble import wait_for_kafka
 from shared.settings import MailerSettings

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from typing import Final
 
-from services.mailer.mime import address_of
+from services.mailer.mime_headers import address_of
 from services.mailer.provider import Mail, Mails, Outcome, Taken, unnoted
 from services.mailer.smtp_exchange import TROUBLE, Exchange, ReturnPath
 from services.mailer.smtp_line import HaltedError, Line, Server

@@ -126,9 +126,13 @@ def compiled(wording: Wording) -> Content:
 _read = msgspec.json.Decoder(Content).decode
 
 
+def from_json(stored: Any) -> Content:
+    """What `as_json` gave."""
+    return _from_json(msgspec.json.encode(stored))
+
+
 @lru_cache(maxsize=64)
-def from_json(raw: str) -> Content:
-    """The content as it was stored."""
+def _from_json(raw: bytes) -> Content:
     return _read(raw)
 
 

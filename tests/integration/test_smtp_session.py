@@ -14,8 +14,8 @@ from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from services.local import ports
-from services.mailer.choice import provider_of
 from services.mailer.provider import Accepted, Halted, Mail, Mails, Outcome, form_of
+from services.mailer.provider_choice import provider_of
 from shared.errors import SetupError
 from shared.settings import MailerSettings, load
 

@@ -27,9 +27,9 @@ raw = (b'{"specversion":"1.0","id":"1","source":"/demo/x","type":"customer.upser
        b'"data":{"organization_id":"demo","customer_id":"c","name":"Ann"}}')
 """
 MAIL = """
-from shared.mail.content import from_json
-raw = '{"sender": "a@b.example", "subject": ["Hi"], "html": ["Hi"], "text": ["Hi"]}'
-from_json = from_json.__wrapped__
+from shared.mail.content import _from_json
+raw = b'{"sender": "a@b.example", "subject": ["Hi"], "html": ["Hi"], "text": ["Hi"]}'
+read = _from_json.__wrapped__
 """
 
 
@@ -37,7 +37,7 @@ from_json = from_json.__wrapped__
     ("setup", "decode"),
     [
         (EVENT, "decode_till(raw, datetime(2026, 11, 22, 12, tzinfo=UTC))"),
-        (MAIL, "from_json(raw)"),
+        (MAIL, "read(raw)"),
     ],
     ids=["an event", "a mail's content"],
 )

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from services.mailer.batches import Letters
 from services.mailer.content import Writer
-from services.mailer.mime import LONGEST_LINE, framed, written
+from services.mailer.mime import written
+from services.mailer.mime_frame import LONGEST_LINE, framed
 from services.mailer.provider import Mail, Mails, form_of
 from services.mailer.resend_provider import body_of
 from shared.domain.templating import Parts, Slot
