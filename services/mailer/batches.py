@@ -182,6 +182,21 @@ def take_up_own(connection: Connection, organization_id: str, owner: str) -> Non
     )
 
 
+def shortest_lease(connection: Connection, organization_id: str) -> timedelta | None:
+    """How long until the first of the running campaigns' claimed batches lapses; None where none is claimed."""
+    wanted = (
+        select(func.min(mail_batch.c.lease_until) - func.now())
+        .join(campaign, of_same_campaign())
+        .where(
+            mail_batch.c.organization_id == organization_id,
+            mail_batch.c.state == "claimed",
+            campaign.c.state.in_(RUNNING),
+        )
+    )
+    lease: timedelta | None = connection.execute(wanted).scalar()
+    return lease
+
+
 def change(connection: Connection, organization_id: str, batches: Iterable[uuid.UUID], **values: Any) -> None:
     """Give batches these values."""
     connection.execute(

@@ -1,19 +1,46 @@
-"""The changes of state that the mailer makes itself."""
+"""Campaigns under way: when each is due next, and the changes of state that the mailer makes itself."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, text, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, or_, select, text, update
 
 from shared.database.ab_tests import ALL
+from shared.database.engine import rows
 from shared.database.tables import campaign, mail_batch, mail_block, message
 from shared.domain.delivery import campaign_must_pause
 
-RUNNING = ("sending", "active")
-OPEN = ("planned", "waiting")
-MERE = 2
-TRYING = " batches in a row did not go; tried again by itself. Last: "
+RUNNING: Final = ("sending", "active")
+OPEN: Final = ("planned", "waiting")
+MERE: Final = 2  # failures in a row that are no news: a limit met, a provider that restarts
+TRYING: Final = " batches in a row did not go; tried again by itself. Last: "
+
+FIRST_DUE: Final = select(
+    campaign.c.campaign_id,
+    func.least(
+        select(func.min(message.c.wait_until))
+        .where(
+            message.c.organization_id == campaign.c.organization_id,
+            message.c.campaign_id == campaign.c.campaign_id,
+            message.c.queued,
+            message.c.state.in_(OPEN),
+        )
+        .scalar_subquery(),
+        select(func.min(mail_block.c.wait_until))
+        .where(
+            mail_block.c.organization_id == campaign.c.organization_id,
+            mail_block.c.campaign_id == campaign.c.campaign_id,
+        )
+        .scalar_subquery(),
+    ),
+).where(campaign.c.organization_id == bindparam("organization_id"), campaign.c.state.in_(RUNNING))
+
+
+def first_due(connection: Connection, organization_id: str) -> dict[str, datetime | None]:
+    """For each running campaign, when its next message or block is due."""
+    return {row[0]: row[1] for row in rows(connection, FIRST_DUE, {"organization_id": organization_id})}
 
 
 def pause(connection: Connection, organization_id: str, campaign_id: str, why: str) -> None:
@@ -43,7 +70,6 @@ def count_failure(connection: Connection, organization_id: str, campaign_id: str
         .values(
             failures_in_row=campaign.c.failures_in_row + 1,
             error=case(
-                # One or two are no news: a limit met, a provider that restarts.
                 (
                     is_running & (campaign.c.failures_in_row >= MERE),
                     func.concat(campaign.c.failures_in_row + 1, TRYING, why),

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, Engine, bindparam, func, select
+from sqlalchemy import Connection, Engine
 
 from services.mailer import direct
-from services.mailer.batches import Batch, take_up, take_up_own
-from services.mailer.campaigns import OPEN, RUNNING, finish, pause
+from services.mailer.batches import Batch, shortest_lease, take_up, take_up_own
+from services.mailer.campaigns import finish, first_due, pause
 from services.mailer.claim import Claimed, claim
 from services.mailer.content import Writer
 from services.mailer.direct import Direct
@@ -27,8 +27,7 @@ from services.mailer.rounds import LONGEST_SLEEP, TRANSIENT
 from shared import metrics
 from shared.clock import Clock
 from shared.database.campaigns import read_campaigns, read_organization
-from shared.database.engine import rows
-from shared.database.tables import campaign, mail_batch, mail_block, message
+from shared.database.tables import campaign
 from shared.logging import logger
 
 log = logger(__name__)
@@ -40,25 +39,6 @@ SHORT: Final = 1.0
 MOST: Final = 64
 QUICK: Final = 0.25
 SLOW: Final = 0.6
-FIRST_DUE: Final = select(
-    campaign.c.campaign_id,
-    func.least(
-        select(func.min(message.c.wait_until))
-        .where(
-            message.c.organization_id == campaign.c.organization_id,
-            message.c.campaign_id == campaign.c.campaign_id,
-            message.c.queued,
-            message.c.state.in_(OPEN),
-        )
-        .scalar_subquery(),
-        select(func.min(mail_block.c.wait_until))
-        .where(
-            mail_block.c.organization_id == campaign.c.organization_id,
-            mail_block.c.campaign_id == campaign.c.campaign_id,
-        )
-        .scalar_subquery(),
-    ),
-).where(campaign.c.organization_id == bindparam("organization_id"), campaign.c.state.in_(RUNNING))
 
 
 class Sender:
@@ -147,8 +127,8 @@ class Sender:
         sender = read_organization(connection, organization_id)
         if sender is None:
             return None
-        due = _first_due(connection, organization_id)
-        for wanted in read_campaigns(connection, organization_id, campaign.c.campaign_id.in_(_until(due, now))):
+        due = [each for each, at in first_due(connection, organization_id).items() if at is not None and at <= now]
+        for wanted in read_campaigns(connection, organization_id, campaign.c.campaign_id.in_(due)):
             email = sender.sender_email or self._from_email
             if not email:
                 pause(connection, organization_id, wanted.campaign_id, NO_SENDER)
@@ -163,23 +143,11 @@ class Sender:
         with self._database.begin() as connection:
             for campaign_id in finish(connection, organization_id):
                 log.info("campaign.sent", organization_id=organization_id, campaign_id=campaign_id)
-            lease = connection.execute(
-                select(func.min(mail_batch.c.lease_until) - func.now())
-                .join(
-                    campaign,
-                    (campaign.c.organization_id == mail_batch.c.organization_id)
-                    & (campaign.c.campaign_id == mail_batch.c.campaign_id),
-                )
-                .where(
-                    mail_batch.c.organization_id == organization_id,
-                    mail_batch.c.state == "claimed",
-                    campaign.c.state.in_(RUNNING),
-                )
-            ).scalar()
+            lease = shortest_lease(connection, organization_id)
             due = (
                 None if lease is None else now + lease,
                 direct.next_due(connection, organization_id, now),
-                *_first_due(connection, organization_id).values(),
+                *first_due(connection, organization_id).values(),
             )
             later = [at for at in due if at is not None]
         # What was due and could not be claimed is in another sender's hands: not now, but soon.
@@ -272,12 +240,3 @@ def _tell(done: Done) -> None:
             log.warning("batch.put_off", why=why, batch_id=str(done.batch.batch_id), **named)
         case Halted(why):
             log.error("campaign.paused", why=why, **named)
-
-
-def _first_due(connection: Connection, organization_id: str) -> dict[str, datetime | None]:
-    """For each running campaign, when its next message or block is due."""
-    return {row[0]: row[1] for row in rows(connection, FIRST_DUE, {"organization_id": organization_id})}
-
-
-def _until(due: dict[str, datetime | None], now: datetime) -> list[str]:
-    return [campaign_id for campaign_id, at in due.items() if at is not None and at <= now]
