@@ -21,7 +21,7 @@ from services.mailer.rounds import LONGEST_SLEEP
 from services.mailer.stencil import as_utf8, in_json
 from shared.clock import Clock
 from shared.database.tables import mail_batch
-from shared.domain.event_types import MailData
+from shared.domain.event_structs import MailData
 from shared.domain.events import MailSent
 from shared.errors import TransientError
 from shared.kafka_batches import Batches, batch_producer

@@ -34,12 +34,6 @@ def is_current(url: str) -> bool:
         return set(present) == set(ScriptDirectory.from_config(_config(connection)).get_heads())
 
 
-def make_revision(url: str, title: str) -> None:
-    """Write a revision from the difference between the database and the tables (for developers)."""
-    with _connection(url) as connection:
-        command.revision(_config(connection), message=title, autogenerate=True)
-
-
 def _connection(url: str) -> Any:
     try:
         return engine(url, poolclass=NullPool).connect()  # leaves no connection behind: databases are cloned from it
@@ -52,6 +46,5 @@ def _config(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
-    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection
     return config

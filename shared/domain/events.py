@@ -1,12 +1,13 @@
 """The event contract: what events are, how they are read, where they travel.
 
-Constraints stand in `event_fields`, models in `event_models` (authority) and `event_types` (what services hold), the
-reading in `decode`, the codes of refusal in `reasons`.
+Constraints stand in `event_fields`, what an event may hold in `event_data` and `event_models` (the authority), what
+services hold in `event_structs` and `event_types`, the reading in `decode`, the codes of refusal in `reasons`.
 """
 
 from __future__ import annotations
 
 from shared.domain.decode import MAX_EVENT_BYTES, TILL_TYPES, decode, decode_till, id_of
+from shared.domain.event_structs import Line
 from shared.domain.event_types import (
     CouponEvent,
     CouponRedeemed,
@@ -17,7 +18,6 @@ from shared.domain.event_types import (
     CustomerMerged,
     CustomerUpserted,
     Event,
-    Line,
     MailBounced,
     MailClicked,
     MailComplained,

@@ -34,13 +34,9 @@ class Quiet(NamedTuple):
         return not self.holds(start) or start <= self.end < end
 
 
+@cache
 def zone(name: str) -> ZoneInfo:
     """A time zone; one that this machine does not know is taken as UTC."""
-    return _zone(name)
-
-
-@cache
-def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from services.local.demo import households
 from services.local.demo.catalog import Catalog
 from services.local.demo.organization import ORGANIZATION_ID, TIME_ZONE
-from shared.domain.event_types import CouponRedeemedData, SaleCompletedData, SaleRefundedData, SaleVoidedData
+from shared.domain.event_structs import CouponRedeemedData, SaleCompletedData, SaleRefundedData, SaleVoidedData
 from shared.domain.events import CouponRedeemed, Event, Line, SaleCompleted, SaleRefunded, SaleVoided
 
 NEWCOMER, REFUND, VOID, COUPON = 0.03, 0.03, 0.015, 0.06  # shares of visits

@@ -10,11 +10,12 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from services.local.demo.names import FAMILY, GIVEN
 from services.local.demo.organization import ORGANIZATION_ID
-from shared.domain.event_types import CustomerConsentChangedData, CustomerUpsertedData
+from shared.domain.event_fields import ContactTime, EmailFrequency
+from shared.domain.event_structs import CustomerConsentChangedData, CustomerUpsertedData
 from shared.domain.events import CustomerConsentChanged, CustomerUpserted, SaleCompleted
 
 CONSENTING = 0.8
@@ -23,9 +24,6 @@ KNOWN_BIRTHDAY = 0.7
 BIRTHDAY_SOON = 0.03  # spread over today and the next days, so that there is something to see
 SOON_DAYS = 4
 WORDING = "Yes, send me offers and news by email. I can unsubscribe at any time."
-
-ContactTime = Literal["morning", "afternoon", "evening"]
-EmailFrequency = Literal["daily", "weekly", "monthly", "never"]
 
 
 @dataclass(frozen=True)

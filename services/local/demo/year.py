@@ -21,7 +21,7 @@ import msgspec
 from services.local.demo import households
 from services.local.demo.baskets import COLUMNS, Baskets, baskets_of, redemptions_of
 from services.local.demo.organization import CURRENCY, ORGANIZATION_ID
-from shared.domain.event_types import CouponRedeemedData, SaleCompletedData
+from shared.domain.event_structs import CouponRedeemedData, SaleCompletedData
 from shared.domain.events import (
     CouponRedeemed,
     CustomerConsentChanged,
