@@ -6,7 +6,8 @@ import pytest
 from services.local.sandbox.answer import RefusedError
 from services.local.sandbox.app import create_app
 from services.local.sandbox.emails import new_ids
-from services.local.sandbox.store import Accepted, Filter, Store, Submission
+from services.local.sandbox.store import Filter, Store
+from services.local.sandbox.submission import Accepted, Submission
 from services.local.sandbox.writer import Writer, connect
 from shared.clock import utc_now
 from shared.errors import SetupError

@@ -18,7 +18,8 @@ from services.local.sandbox.faults import Cut, FaultKind, Faults, Silence
 from services.local.sandbox.limit import RateLimit
 from services.local.sandbox.mail import accept
 from services.local.sandbox.message import to_ms
-from services.local.sandbox.store import Accepted, Store, Submission
+from services.local.sandbox.store import Store
+from services.local.sandbox.submission import Accepted, Submission
 from shared.clock import Clock
 
 MOST_IN_A_BATCH = 100

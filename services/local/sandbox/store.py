@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +18,11 @@ from starlette.concurrency import run_in_threadpool
 from services.local.sandbox.answer import RefusedError
 from services.local.sandbox.mail import Mail, mailbox
 from services.local.sandbox.message import Event, Message, from_ms, iso, to_ms
+from services.local.sandbox.submission import Submission
 from services.local.sandbox.writer import Writer, connect
 from shared.errors import SetupError
 
 T = TypeVar("T")
-KEY_LIVES = timedelta(hours=24)
 _LOT = 5_000  # messages whose recipients are indexed together
 _CONTENT = msgspec.json.Decoder(Mail)
 _FROM_THE_NEWEST = 2**63 - 1
@@ -32,25 +32,6 @@ _MESSAGE = """
            coalesce((SELECT type FROM event WHERE event.seq = message.seq ORDER BY event.rowid DESC LIMIT 1),
                     'email.sent')
     FROM message"""
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """One mail of a request, ready to be kept."""
-
-    id: str
-    content: bytes
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A request: its mails, the answer to give, and what the idempotency key is held against."""
-
-    mails: Sequence[Accepted]
-    received_at: datetime
-    answer: bytes
-    key: str | None
-    fingerprint: bytes
 
 
 @dataclass(frozen=True)
@@ -117,7 +98,7 @@ class Store:
 
         Raises RefusedError 409 where the key came with another payload.
         """
-        return await self._write(lambda connection: _keep(connection, submission))
+        return await self._write(submission.keep)
 
     async def empty(self) -> int:
         """Removes all messages and returns how many. Keys stay: a repeated request is still not a new mail."""
@@ -209,30 +190,6 @@ class Store:
         return await run_in_threadpool(locked)
 
 
-def _keep(connection: sqlite3.Connection, submission: Submission) -> bytes:
-    now = to_ms(submission.received_at)
-    if submission.key is not None:
-        connection.execute("DELETE FROM idempotency WHERE expires_at <= ?", [now])
-        query = "SELECT fingerprint, answer FROM idempotency WHERE key = ?"
-        known = connection.execute(query, [submission.key]).fetchone()
-        if known is not None:
-            fingerprint, answer = known
-            if fingerprint != submission.fingerprint:
-                message = "Same idempotency key used with a different request payload."
-                raise RefusedError(409, "invalid_idempotent_request", message)
-            return bytes(answer)
-        expires_at = to_ms(submission.received_at + KEY_LIVES)
-        values = [submission.key, submission.fingerprint, submission.answer, expires_at]
-        connection.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?)", values)
-    (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'message'").fetchone()
-    numbered = list(enumerate(submission.mails, last + 1))
-    connection.executemany(
-        "INSERT INTO message VALUES (?, ?, ?, ?, ?)",
-        [(seq, mail.id, now, submission.key, mail.content) for seq, mail in numbered],
-    )
-    return submission.answer
-
-
 def _index(connection: sqlite3.Connection) -> bool:
     """Makes the next messages findable by their recipients. False once all are."""
     query = "SELECT seq, mail FROM message WHERE seq > (SELECT seq FROM indexed) ORDER BY seq LIMIT ?"
@@ -250,8 +207,8 @@ def _note(connection: sqlite3.Connection, events: Sequence[tuple[int, Event]], a
     connection.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def _run(connection: sqlite3.Connection, statement: str, values: Mapping[str, Any] | None = None) -> None:
-    connection.execute(statement, values or {})
+def _run(connection: sqlite3.Connection, statement: str) -> None:
+    connection.execute(statement)
 
 
 def _message(row: tuple[int, str, int, str | None, bytes, str]) -> Message:
