@@ -29,7 +29,7 @@ from services.ingest.routes import (
 from services.ingest.till.booking import book, quote
 from services.ingest.till.desk import Desk
 from services.ingest.till.express import Express
-from services.ingest.till.redeemed import Redeemed
+from services.ingest.till.redemptions import Redemptions
 from shared import web
 from shared.clock import Clock, utc_now
 from shared.database.engine import engine
@@ -58,7 +58,7 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
         RateLimit(settings.rate_limit),
         quotes=Desk("quotes", settings.database, lambda at, asked: quote(at, asked, clock())),
         bookings=Desk("bookings", settings.database, lambda at, asked: book(at, asked, clock(), hold_for)),
-        redeemed=Redeemed(database, publisher),
+        redemptions=Redemptions(database, publisher),
         news=News(database, publisher, clock),
     )
 
@@ -67,11 +67,11 @@ def create_app(settings: IngestSettings, clock: Clock = utc_now) -> FastAPI:
         parts.publisher.start()
         parts.quotes.start()
         parts.bookings.start()
-        parts.redeemed.start()
+        parts.redemptions.start()
         parts.news.start()
         yield
         await parts.news.stop()
-        await parts.redeemed.stop()
+        await parts.redemptions.stop()
         await asyncio.to_thread(parts.bookings.stop)
         await asyncio.to_thread(parts.quotes.stop)
         await asyncio.to_thread(parts.publisher.stop)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Text, and_, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.ingest.feedback import Feedback, mail_event, record
-from services.ingest.publisher import Record
+from services.ingest.records import Record
 from shared.database.tables import mail_batch, mail_click, mail_content, message
 from shared.domain.machines import AT_ONCE, SETTLED, Click, are_machines
 

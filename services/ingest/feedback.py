@@ -7,15 +7,14 @@ from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import Column, ColumnElement, Connection, case, func, literal, null, select, text, update
 
 from services.ingest.publisher import Record
+from services.ingest.records import Record, event_record
 from shared import metrics
 from shared.database.suppressions import Suppressed, suppress
 from shared.database.tables import customer, direct_mail, message
 from shared.domain.bounces import IN_A_ROW
-from shared.domain.events import decode, kafka_key, topic_of
 
 Kind = Literal["failed", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"]
 
@@ -211,17 +210,3 @@ def mail_event(mail: Mail, news: Feedback, event_id: str) -> Record:
         # A provider may tell of a click without its link, or with what no event may hold.
         data["link"] = "".join(filter(str.isprintable, news.link or "")) or "unknown"
     return event_record(mail.organization_id, f"mail.{news.kind}", event_id, news.at, data)
-
-
-def event_record(organization_id: str, kind: str, event_id: str, at: datetime, data: dict[str, Any]) -> Record:
-    """An event as Kafka is to hold it; read once by the common door, so that no bad one leaves this house."""
-    event = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": f"/{organization_id}/mail",
-        "type": kind,
-        "time": at,
-        "data": data,
-    }
-    raw = msgspec.json.encode(event)
-    return Record(topic_of(kind), kafka_key(decode(raw, at)), raw)

@@ -15,7 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.ingest import clicks
 from services.ingest.background import Background
-from services.ingest.publisher import Publisher, Record
+from services.ingest.publisher import Publisher
+from services.ingest.records import Record
 from shared.clock import Clock
 from shared.database.tables import mail_news
 

@@ -16,7 +16,7 @@ from services.ingest.publisher import Publisher
 from services.ingest.rate_limit import RateLimit
 from services.ingest.till.asked import Answer, Question, Wanted
 from services.ingest.till.desk import Desk
-from services.ingest.till.redeemed import Redeemed
+from services.ingest.till.redemptions import Redemptions
 from shared.clock import Clock
 from shared.domain.coupons import Offer, Refused
 from shared.errors import ForbiddenError
@@ -43,7 +43,7 @@ class Parts:
     rate_limit: RateLimit
     quotes: Desk[Wanted, Offer | Refused]
     bookings: Desk[Question, Answer]
-    redeemed: Redeemed
+    redemptions: Redemptions
     news: News
 
 

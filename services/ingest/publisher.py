@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Final, NamedTuple
+from typing import Final
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from services.ingest.records import Record
 from shared.errors import TransientError
 from shared.kafka import Topic, create_topics, discard, is_reachable, producer
 from shared.kafka_trouble import trouble_with
@@ -29,14 +30,6 @@ PROBE_SECONDS: Final = 1.0
 AWAY: Final = "Kafka is away. Nothing of this request was accepted: send it again."
 FULL: Final = "Kafka takes events more slowly than they come in. Nothing of this request was accepted: send it again."
 log = logger(__name__)
-
-
-class Record(NamedTuple):
-    """What Kafka is to hold; `topic` is its published name, without the installation's prefix."""
-
-    topic: str
-    key: bytes
-    value: bytes
 
 
 class Delivery:

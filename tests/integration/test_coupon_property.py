@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from services.ingest.till.asked import Named, Redeemed, Released, Unknown, Use, Wanted
 from services.ingest.till.booking import book, quote
-from services.ingest.till.redeemed import UNPUBLISHED, event_of
+from services.ingest.till.redemptions import UNPUBLISHED, event_of
 from services.segmenter import arrays, staging
 from services.segmenter.batch import Batches
 from services.segmenter.verify_redemptions import differences

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, and_, func, select
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest import news, pages
-from services.ingest.feedback import ERASED, Feedback, consents_since, event_record, record
+from services.ingest.feedback import ERASED, Feedback, consents_since, record
 from services.ingest.parts import Parts, parts_of
-from services.ingest.publisher import Record
+from services.ingest.records import Record, event_record
 from services.ingest.routes.unsubscribe import left
 from shared.database.away import AWAY
 from shared.database.tables import customer, customer_merge, message, organization, suppression

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest import news, pages
-from services.ingest.feedback import Feedback, Mail, consents_since, event_record, mail_event, record
+from services.ingest.feedback import Feedback, Mail, consents_since, mail_event, record
 from services.ingest.parts import Parts, parts_of
-from services.ingest.publisher import Record
+from services.ingest.records import Record, event_record
 from shared.database.away import AWAY
 from shared.database.tables import organization
 from shared.domain.links import read_link

@@ -11,8 +11,8 @@ from sqlalchemy import and_, func, select
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest import news, pages
-from services.ingest.feedback import event_record
 from services.ingest.parts import Parts, parts_of
+from services.ingest.records import event_record
 from shared.database.away import AWAY
 from shared.database.tables import customer, customer_merge, direct_mail, organization
 from shared.domain.links import read_link

@@ -56,7 +56,7 @@ async def commit(parts: Parts, key: Key, hold_id: str) -> Reply:
         raise _conflict("The hold ran out, and the coupon is not free any more.", answer)
     assert isinstance(answer, Use)  # noqa: S101 - it is redeemed, refused or unknown
     _count("committed")
-    parts.redeemed.wake()
+    parts.redemptions.wake()
     return _reply(200, _shown(answer) | {"redeemed_at": _instant(answer.redeemed_at)})
 
 

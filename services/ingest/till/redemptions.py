@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Engine, text
 
 from services.ingest.background import Background
-from services.ingest.publisher import Publisher, Record
-from shared.domain.events import decode, kafka_key, topic_of
+from services.ingest.publisher import Publisher
+from services.ingest.records import Record, event_record
 
 MOST: Final = 16  # batches; more at once would keep quotes waiting
 GATHER_SECONDS: Final = 0.02  # a round costs more than what it publishes
@@ -39,7 +38,7 @@ WHERE o.organization_id = p.organization_id AND o.batch_id = p.batch_id
 """)
 
 
-class Redeemed(Background):
+class Redemptions(Background):
     """Publishes what was committed: at once when woken, and what a crash left within a second or so."""
 
     def __init__(self, engine: Engine, publisher: Publisher) -> None:
@@ -72,7 +71,7 @@ class Redeemed(Background):
 
 
 def event_of(row: Any) -> Record:
-    """The event of a commit, read once by the common door so that no bad one leaves this house."""
+    """The event of a commit."""
     data = {
         "organization_id": row.organization_id,
         "coupon_code": row.code,
@@ -82,13 +81,5 @@ def event_of(row: Any) -> Record:
     for name in ("customer_id", "store_id", "terminal_id"):
         if getattr(row, name) is not None:
             data[name] = getattr(row, name)
-    event = {
-        "specversion": "1.0",
-        "id": f"{row.code}/{row.sale_id}",
-        "source": f"/{row.organization_id}/redemptions",
-        "type": "coupon.redeemed",
-        "time": row.redeemed_at,
-        "data": data,
-    }
-    raw = msgspec.json.encode(event)
-    return Record(topic_of("coupon.redeemed"), kafka_key(decode(raw, row.redeemed_at)), raw)
+    event_id = f"{row.code}/{row.sale_id}"
+    return event_record(row.organization_id, "coupon.redeemed", event_id, row.redeemed_at, data, origin="redemptions")
