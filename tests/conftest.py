@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import psycopg
 import pytest
 import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine
 
+from shared.database.engine import engine
 from shared.database.migrate import upgrade
 from shared.settings import Settings, load
 from tests import stack
@@ -57,7 +56,7 @@ def database_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def template(database_server: str) -> Iterator[str]:
     """The name of a migrated, empty database to clone from."""
-    with _new_database(database_server) as (name, address):
+    with stack.new_database(database_server) as (name, address):
         upgrade(address)
         yield name
 
@@ -65,14 +64,22 @@ def template(database_server: str) -> Iterator[str]:
 @pytest.fixture
 def database(database_server: str, template: str) -> Iterator[str]:
     """The address of a migrated database for this test alone."""
-    with _new_database(database_server, template) as (_, address):
+    with stack.new_database(database_server, template) as (_, address):
         yield address
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Engine]:
+    """The same database as the mailer reaches it."""
+    made = engine(database)
+    yield made
+    made.dispose()
 
 
 @pytest.fixture
 def empty_database(database_server: str) -> Iterator[str]:
     """The address of a database without a single table."""
-    with _new_database(database_server) as (_, address):
+    with stack.new_database(database_server) as (_, address):
         yield address
 
 
@@ -92,15 +99,3 @@ def settings(kafka: str, database: str, topic_prefix: str) -> Callable[..., Any]
         )
 
     return make
-
-
-@contextmanager
-def _new_database(server: str, template: str = "template1") -> Iterator[tuple[str, str]]:
-    name = f"t_{uuid.uuid4().hex[:16]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield name, make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -13,7 +13,7 @@ from services.mailer.planner import Planner
 from services.mailer.provider import Accepted, Mail, Outcome, Taken, unnoted
 from services.mailer.rate import Rate
 from services.mailer.sender import Sender
-from shared.database.tables import direct_mail, mail_batch
+from shared.database.tables import direct_mail, mail_batch, mail_rate
 from tests.mailing import NOON, ORGANIZATION
 
 
@@ -69,11 +69,12 @@ class Desk:
         return self._sender.step(ORGANIZATION)
 
     def wait(self, time: timedelta) -> None:
-        """As if so much time went by, for the database as well, whose clock leases go by."""
+        """As if so much time went by, for the database as well, whose clock leases and the provider's rate go by."""
         self.now += time
         with self._store.begin() as connection:
             leases = {"lease_until": mail_batch.c.lease_until - time, "claimed_at": mail_batch.c.claimed_at - time}
             connection.execute(update(mail_batch).values(leases))
+            connection.execute(update(mail_rate).values(next_at=mail_rate.c.next_at - time))
             claimed = update(direct_mail).where(direct_mail.c.state == "claimed")
             connection.execute(claimed.values(due_at=direct_mail.c.due_at - time))
 

@@ -24,8 +24,9 @@ from shared.kafka import Topic, create_topics, producer
 from shared.kafka_access import client_arguments, variables
 from shared.settings import SegmenterSettings
 from tests.criteria_model import Criteria, Customer
-from tests.integration.conftest import add_organization
-from tests.model import Event, Model
+from tests.model import Model
+from tests.model_events import Event
+from tests.segments import add_organization
 from tests.stack import eventually
 
 Place = tuple[str, int, int]

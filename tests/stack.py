@@ -7,12 +7,15 @@ import shutil
 import ssl
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
+import psycopg
+from sqlalchemy.engine import make_url
 
 from services.local import kafka, ports, postgres
 from services.local.program import MARK
@@ -111,3 +114,16 @@ def kafka_server() -> Iterator[str]:
                 yield f"{ports.LOOPBACK}:{port}"
             finally:
                 program.stop(process, 10)
+
+
+@contextmanager
+def new_database(server: str, template: str = "template1") -> Iterator[tuple[str, str]]:
+    """The name and the address of a database that goes afterwards, whoever is still connected."""
+    name = f"t_{uuid.uuid4().hex[:16]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield name, make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -6,7 +6,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.model import Event, entry_of
+from tests.model_events import Event, entry_of
 
 DAY = timedelta(days=1)
 TRICKY = ['it\'s "a\\b"', "ü" * 64, "a/b/../c", "%s {x} \\N \\.", "💸🥐", " ", "c" * 64]

@@ -19,7 +19,7 @@ from shared.database.tables import customer
 from shared.domain.criteria import parse
 from shared.kafka import Topic
 from shared.settings import SegmenterSettings
-from tests.model import Criteria
+from tests.criteria_model import Criteria
 from tests.segmenter import CRITERIA, Segmenter, assert_right, consume, memberships, of_its_own, organize, publish
 from tests.stack import eventually
 from tests.till import sale

@@ -17,7 +17,6 @@ from kafka import KafkaConsumer
 from sqlalchemy import Engine, insert, select
 
 from shared.clock import utc_now
-from shared.database.engine import engine
 from shared.database.tables import coupon, coupon_code, message
 from shared.domain.events import MailSent, SegmentEntered, decode, kafka_key
 from shared.kafka import Topic, create_topics, producer
@@ -41,13 +40,6 @@ pytestmark = pytest.mark.faults
 # The claim is made for 100,000: REGULARS_FAULT_RECIPIENTS=100000 takes some minutes.
 RECIPIENTS = int(os.environ.get("REGULARS_FAULT_RECIPIENTS", "2000"))
 KILLS = 20 if RECIPIENTS >= 100_000 else 3
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

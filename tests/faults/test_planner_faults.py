@@ -15,7 +15,6 @@ from sqlalchemy.exc import OperationalError
 from services.mailer.automations import Entry, plan_entries
 from services.mailer.planner import Planner
 from services.mailer.provider import Outcome, Retry
-from shared.database.engine import engine
 from shared.database.tables import campaign, message
 from tests.desk import Desk, Recording
 from tests.mailing import (
@@ -39,14 +38,12 @@ BLOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND d
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    with made.begin() as connection:
+def store(store: Engine) -> Engine:
+    with store.begin() as connection:
         organize(connection)
         add_segment(connection, "new", 0)
         add_people(connection, *[person(each, memberships=b"\x01", birthday=610) for each in PEOPLE])
-    yield made
-    made.dispose()
+    return store
 
 
 def add(store: Engine, campaign_id: str, **given: Any) -> None:

@@ -20,7 +20,7 @@ from shared.database.engine import connect
 from shared.kafka import Topic
 from shared.settings import SegmenterSettings
 from tests.criteria_model import Criteria
-from tests.model import Event
+from tests.model_events import Event
 from tests.segmenter import CRITERIA, Place, Segmenter, assert_right, consume, of_its_own, organize, publish
 from tests.stack import eventually
 from tests.till import sale

@@ -18,7 +18,7 @@ from services.local.program import Program
 from shared.clock import utc_now
 from shared.database.migrate import upgrade
 from shared.settings import SegmenterSettings
-from tests.model import Event
+from tests.model_events import Event
 from tests.segmenter import Place, Segmenter, assert_right, of_its_own, organize, publish
 from tests.stack import scratch
 from tests.traffic import Traffic

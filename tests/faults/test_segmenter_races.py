@@ -16,7 +16,7 @@ from services.segmenter.backfill import Backfill
 from services.segmenter.batch import Batches, process_or_split
 from shared.database.engine import connect
 from shared.settings import SegmenterSettings
-from tests.integration.conftest import SEGMENTS, add_organization
+from tests.segments import SEGMENTS, add_organization
 from tests.stack import eventually
 from tests.till import NOW, Event, event, records, redeemed, refund, sale, upserted, void
 

@@ -15,7 +15,6 @@ from sqlalchemy import Engine, delete, select
 from typer.testing import CliRunner
 
 from services.cli import app
-from shared.database.engine import engine
 from shared.database.facts import suppressed
 from shared.database.suppressions import GRAVITY, Suppressed, suppress
 from shared.database.tables import audit_log, customer, suppression
@@ -79,13 +78,6 @@ def test_a_list_is_imported_row_by_row(api: Api, tmp_path: Path) -> None:
     assert listed(api) == {}
     assert CliRunner().invoke(app, command, env=environment).exit_code == 1
     assert listed(api) == {"asha@example.com": "unsubscribe", "d@example.com": "import"}
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    yield made
-    made.dispose()
 
 
 def test_whatever_the_order_the_graver_reason_and_the_later_time_stay(store: Engine) -> None:

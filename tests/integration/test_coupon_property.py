@@ -22,7 +22,7 @@ from services.segmenter.batch import Batches
 from services.segmenter.verify_redemptions import differences
 from shared.database.engine import connect, engine
 from shared.domain.coupons import Basket, Offer, Refused
-from tests.integration.conftest import add_organization
+from tests.segments import add_organization
 from tests.till import NOW, Record, event, records, redeemed
 
 CODE = "HOT"

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from sqlalchemy import create_engine, select
 
-from services.segmenter import verify_recent
+from services.segmenter import arrays, history, verify_recent
 from services.segmenter.batch import Batches, process_or_split
 from shared.database.engine import driver_url
 from shared.database.predicate import predicate
 from shared.database.tables import customer
 from shared.domain.criteria import parse
+from shared.domain.criteria.columns import Columns, micros
 from shared.errors import InvalidError
-from tests.integration.conftest import add_organization
+from tests.segments import add_organization
 from tests.till import NOW, Event, event, records, redeemed, refund, sale, void
 
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
@@ -180,8 +181,6 @@ def test_a_sale_leaves_its_window_at_that_very_instant(batches: Batches) -> None
     assert members(batches, "demo")["vip"] == {"c-1"}
     assert batches.connection.execute("SELECT min(due_at) FROM flip").fetchone() <= (at + 30 * DAY,)
     criteria = parse(leaf)
-    from services.segmenter import arrays, history  # noqa: PLC0415 - beside what it is about
-
     connection, program = batches.connection, batches.programs.of(batches.connection, "demo", "UTC")
     customers = arrays.read(connection, "demo", ["c-1"], program.columns, "UTC", program.width, lock=False)
     assert customers is not None
@@ -189,8 +188,6 @@ def test_a_sale_leaves_its_window_at_that_very_instant(batches: Batches) -> None
     (series,) = program.series
     assert found[series].values.tolist() == [1_500]
     edge: datetime = at + 30 * DAY
-    from shared.domain.criteria.columns import Columns, micros  # noqa: PLC0415
-
     columns = Columns(1, series=found)
     assert criteria.flips(columns, micros(NOW)).tolist() == [micros(edge)]
     assert criteria.holds(columns, micros(edge) - 1).tolist() == [True]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,21 +8,18 @@ from sqlalchemy import Engine, insert, select
 
 from services.mailer.provider import Accepted, Refused, Retry
 from shared.database import direct_mails
-from shared.database.engine import engine
 from shared.database.tables import direct_mail, mail_slot, message, suppression
 from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, add_people, organize, person
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    with made.begin() as connection:
+def store(store: Engine) -> Engine:
+    with store.begin() as connection:
         organize(connection)
         add_people(connection, person("c-1", name="Asha Rao", marketing_consent=False))
         add_campaign(connection, state="draft")
-    yield made
-    made.dispose()
+    return store
 
 
 def ask(store: Engine, *emails: str, kind: Any = "test") -> None:

@@ -20,8 +20,8 @@ from shared.domain.criteria import NEVER, parse
 from shared.domain.criteria.columns import micros
 from shared.settings import SegmenterSettings
 from tests import crowd
-from tests.integration.conftest import add_organization
 from tests.integration.test_criteria import load, put
+from tests.segments import add_organization
 from tests.till import NOW, records, sale
 
 SLOT = 12

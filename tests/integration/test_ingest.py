@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
@@ -19,7 +20,7 @@ from shared.kafka import Topic
 from shared.keys import revoke_key
 from shared.settings import IngestSettings
 from tests.ingest import Service, ndjson, organize, running, sale
-from tests.stack import eventually
+from tests.stack import eventually, new_database
 
 Settings = Callable[..., Any]
 raw = msgspec.json.encode
@@ -198,8 +199,6 @@ def test_a_change_of_currency_is_noticed(ingest: Service, monkeypatch: pytest.Mo
 
 
 def test_metrics_name_routes_and_never_paths(ingest: Service) -> None:
-    from prometheus_client import generate_latest  # noqa: PLC0415
-
     ingest.publish([sale(1), sale(2, total=1)])
     ingest.client.get("/u/some-token-that-nobody-signed")
     ingest.client.get("/nowhere/at/all")
@@ -239,9 +238,7 @@ def bad(number: int, how: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def shared_ingest(kafka: str, database_server: str, template: str) -> Iterator[Service]:
-    from tests.conftest import _new_database  # noqa: PLC0415 - one server for all examples of the property
-
-    with _new_database(database_server, template) as (_, address):
+    with new_database(database_server, template) as (_, address):
         prefix = f"t{random.randrange(2**40):x}."
         with running(IngestSettings(kafka=kafka, database=address, topic_prefix=prefix, partitions=2)) as service:
             yield service

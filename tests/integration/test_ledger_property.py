@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import itertools
 import random
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 from sqlalchemy import select
 
-from services.segmenter import arrays, express, staging, verify_recent
-from services.segmenter.batch import Batches, process_or_split
+from services.segmenter import express, verify_recent
 from services.segmenter.flips import Flips
-from shared.database.engine import connect, sql, statement
+from shared.database.engine import sql, statement
 from shared.database.ledger_stats import stats_from_ledger
 from shared.database.predicate import predicate
 from shared.database.tables import customer as customer_table
@@ -29,304 +24,24 @@ from shared.domain.criteria import parse
 from shared.settings import SegmenterSettings
 from tests import crowd
 from tests.criteria_model import Criteria, Customer
-from tests.integration.conftest import add_organization
-from tests.model import Event, Model, entry_of
+from tests.ledger_bench import LIST, LISTED, Bench, Hands, Step, lane, steps
+from tests.ledger_facts import DAY, RUBBISH, TICK, consistent, facts, published
+from tests.model import Model
+from tests.model_events import Event
+from tests.stack import new_database
 from tests.till import NOW, Record, records
 
-DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
-TICK = timedelta(microseconds=1)
-MAIL_TOPIC = "crm.mail.v1"
 EXAMPLES = settings(
     phases=[Phase.explicit, Phase.generate],  # an example that fails is small enough to read
     suppress_health_check=list(HealthCheck),
     database=None,
 )
-# Some are live together in one byte of the memberships, some far away: slots as they come after deletions.
-CRITERIA: dict[int, Criteria] = {
-    0: {"field": "total_spent", "op": "gte", "value": 500},
-    1: {
-        "all": [
-            {"field": "visit_count", "op": "between", "value": [1, 2]},
-            {"field": "registered", "op": "within_last", "days": 30},
-        ]
-    },
-    6: {"field": "last_visit", "op": "more_than_ago", "days": 60},
-    7: {"not": {"field": "last_visit", "op": "more_than_ago", "days": 60}},
-    8: {"field": "tags", "op": "has_any", "value": ["VIP", "Ünï'code\\"]},
-    9: {"any": [{"field": "coupon_redemptions", "op": "eq", "value": 1}, {"field": "first_visit", "op": "never"}]},
-    63: {"field": "average_basket", "op": "lt", "value": 200},
-    64: {"field": "marketing_consent", "op": "is", "value": True},
-    71: {"field": "email_frequency", "op": "in", "value": ["weekly", "never"]},
-    2: {"field": "spend", "op": "gte", "value": 500, "last_days": 30},
-    3: {"field": "units", "op": "gt", "value": 1.5, "last_days": 60, "category": "Bakery"},
-    4: {"not": {"field": "visits", "op": "gte", "value": 1, "last_days": 1}},
-    10: {"field": "bought", "op": "has_any", "store_ids": ["s2"], "last_days": 30},
-    11: {"field": "redeemed", "op": "has_none", "coupon_codes": ["K1"], "last_days": 60},
-    12: {"field": "birthday", "op": "in_next", "days": 7},
-    13: {"field": "anniversary", "op": "today"},
-    14: {"field": "last_open", "op": "within_last", "days": 30},
-    130: {
-        "all": [
-            {"field": "email_verified", "op": "is", "value": True},
-            {"field": "total_spent", "op": "lt", "value": 0},
-        ]
-    },
-}
-LIST = 5  # the slot of a static segment
-FIRST_TREE = 140  # slots of the segments that an example draws
-CUSTOMERS = ["c-1", "c-2", 'it\'s "a\\b"', "ü" * 64]
-SALES = ["R-1", "R-2", "R-3", "R'\\4"]
-CODES = ["K1", "K2"]
-STORES = ["s1", "s2"]
-PRODUCTS = {"bread": "Bakery", "cake": "Bakery", "milk": "Dairy"}
-# At the edges of windows and beside them, on a leap day, and in the future of now.
-TIMES = [
-    NOW - offset
-    for offset in (
-        timedelta(0), HOUR, DAY, 30 * DAY - TICK, 30 * DAY, 30 * DAY + TICK, 60 * DAY, 61 * DAY, 400 * DAY, -HOUR
-    )
-] + [datetime(2024, 2, 29, 20, 0, tzinfo=UTC)]  # fmt: skip
-WAITS = [TICK, HOUR, HOUR + TICK, DAY, 30 * DAY - TICK]
-
-LISTED = CUSTOMERS[1:3]
-
-customers = st.sampled_from(CUSTOMERS)
-customers_or_none = customers | st.none()
-times = st.sampled_from(TIMES)
-amounts = st.sampled_from([0, 1, 99, 100, 500, 10_000])
-FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "name": st.sampled_from(["Ann", "Bé \\ 'x'", ""]),
-    "email": st.sampled_from(["a@example.com", "A@example.com", "b@example.com"]),
-    "email_verified": st.booleans(),
-    "verified_email": st.sampled_from(["a@example.com", "B@example.com"]),
-    "phone": st.just("1"),
-    "birthday": st.sampled_from(["1990-02-28", "--02-29"]),
-    "anniversary": st.just("2001-12-31"),
-    "tags": st.lists(st.sampled_from(["VIP", "Ünï'code\\", "x"]), max_size=3),
-    "preferred_contact_time": st.sampled_from(["morning", "evening"]),
-    "email_frequency": st.sampled_from(["weekly", "daily"]),
-    "time_zone": st.sampled_from(["Asia/Kolkata", "UTC"]),
-    "locale": st.just("en-IN"),
-    "registered_at": st.sampled_from(["2026-11-20T00:00:00+05:30", "2020-01-01T00:00:00Z"]),
-}
-
-
-def fixed(**data: Any) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(data)
-
-
-receipts = st.lists(
-    st.builds(
-        lambda product, quantity, total: {
-            "product_id": product, "category": PRODUCTS[product], "quantity": quantity, "total": total
-        },
-        st.sampled_from(sorted(PRODUCTS)), st.sampled_from([0.25, 1, 1.25, 2]), amounts,
-    ), max_size=2,
-)  # fmt: skip
-
-
-def as_receipt(data: dict[str, Any]) -> dict[str, Any]:
-    """With a total that the lines give, where there are any."""
-    lines = data["lines"]
-    return data | {"total": sum(line["total"] for line in lines)} if lines else data
-
-
-def facts(*, identity: str) -> st.SearchStrategy[Event]:
-    """What happened: type, time and data. `identity` says which of merges and erasures occur."""
-    profile = st.fixed_dictionaries(
-        {"customer_id": customers}, optional={name: st.none() | values for name, values in FIELDS.items()}
-    )
-    consent = fixed(customer_id=customers, marketing_consent=st.booleans(), where=st.none() | st.just("till"))
-    sales = st.sampled_from(SALES)
-    stores = st.sampled_from(STORES)
-    mail = fixed(customer_id=customers, message_id=st.just("m"), campaign_id=st.just("m"))
-    kinds: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-        "sale.completed": fixed(
-            sale_id=sales,
-            customer_id=customers_or_none,
-            total=amounts,
-            currency=st.just("USD"),
-            store_id=stores,
-            lines=receipts,
-        ).map(as_receipt),
-        "sale.refunded": fixed(
-            sale_id=sales,
-            customer_id=customers_or_none,
-            refund_id=st.sampled_from(["F1", "F2"]),
-            total=amounts,
-            lines=receipts,
-        ).map(as_receipt),
-        "sale.voided": fixed(sale_id=sales, customer_id=customers_or_none),
-        "coupon.redeemed": fixed(
-            sale_id=sales, customer_id=customers_or_none, coupon_code=st.sampled_from(CODES), discount=amounts
-        ),
-        "coupon.redemption_reversed": fixed(
-            sale_id=sales, customer_id=customers_or_none, coupon_code=st.sampled_from(CODES)
-        ),
-        "customer.upserted": profile,
-        "customer.consent_changed": consent,
-        "mail.opened": mail,
-        "mail.clicked": mail.map(lambda data: data | {"link": "https://example.com/"}),
-    }
-    if "merge" in identity:
-        pairs = st.lists(customers, min_size=2, max_size=2, unique=True)
-        kinds["customer.merged"] = pairs.map(lambda pair: {"customer_id": pair[0], "into_customer_id": pair[1]})
-    if "erase" in identity:
-        kinds["customer.erased"] = fixed(customer_id=customers)
-    often = [("sale.completed", kinds["sale.completed"])]
-    often += [(kind, of) for kind, of in kinds.items() if kind in {"customer.merged", "customer.erased"}] * 2
-    return st.one_of(*(fact(kind, of) for kind, of in [*kinds.items(), *often]))
-
-
-def fact(kind: str, data: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Event]:
-    return st.builds(lambda at, said: {"type": kind, "time": at.isoformat(), "data": said}, times, data)
-
-
-RUBBISH = [b"{", b"\xff", b"[]", b'{"specversion":"0.3"}', b'{"specversion":"1.0","type":"sale.invented"}']
-
-
-@dataclass(frozen=True)
-class Step:
-    """Perhaps time passes; a batch of `size` events; then perhaps a crash, before or after what follows the commit."""
-
-    size: int
-    lane: int
-    fate: str
-    wait: timedelta = timedelta(0)
-
-
-steps = st.lists(
-    st.builds(
-        Step,
-        st.integers(1, 6),
-        st.integers(0, 1),
-        st.sampled_from(["", "", "", "unsettled", "uncommitted"]),
-        st.sampled_from([*[timedelta(0)] * 20, *WAITS]),
-    ),
-    min_size=3,
-    max_size=16,
-)
-
-
-class CrashError(Exception):
-    pass
-
-
-class Hands:
-    """A clock that is set by hand."""
-
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-class Fragile(Batches):
-    """Batches whose process can die between the batch's commit and what follows it."""
-
-    fragile = False
-
-    def settle(self, strays: Sequence[Any]) -> None:
-        if self.fragile:
-            raise CrashError
-        super().settle(strays)
-
-
-@dataclass
-class Bench:
-    """Two lanes on one database; each run has an organization of its own."""
-
-    lanes: list[Fragile]
-    numbers: Iterator[int]
-    clock: Hands
-    flips: Flips
-    segments: dict[str, dict[int, Criteria]] = field(default_factory=dict)
-    """Of each organization, by slot."""
-
-    def organize(self, trees: Sequence[Criteria] = (), *, listed: bool = False) -> str:
-        """An organization with all segments, and `trees`; `listed`: with two customers in its list."""
-        organization_id = f"o{next(self.numbers)}"
-        connection = self.lanes[0].connection
-        self.clock.now = NOW
-        connection.execute("DELETE FROM flip")  # of examples before
-        self.segments[organization_id] = CRITERIA | {FIRST_TREE + n: tree for n, tree in enumerate(trees)}
-        add_organization(connection, organization_id, {})
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO segment (organization_id, segment_id, name, kind, criteria, slot) VALUES (%s, %s, %s, 'dynamic', %s, %s)",
-                [
-                    (organization_id, f"s{slot}", f"s{slot}", psycopg.types.json.Jsonb(tree), slot)
-                    for slot, tree in self.segments[organization_id].items()
-                ],
-            )
-        add = "INSERT INTO segment (organization_id, segment_id, name, kind, slot) VALUES (%s, %s, %s, 'static', %s)"
-        connection.execute(add, [organization_id, f"s{LIST}", f"s{LIST}", LIST])
-        for customer_id in LISTED if listed else ():
-            connection.execute(
-                "INSERT INTO static_member VALUES (%s, %s, %s)", [organization_id, f"s{LIST}", customer_id]
-            )
-        return organization_id
-
-    def run(self, arrivals: Sequence[Record], plan: Sequence[Step]) -> None:
-        """One batch after the other; what was not committed to Kafka comes again, cut anew."""
-        position = 0
-        for step in [*plan, *[Step(7, n % 2, "") for n in range(len(arrivals))]]:
-            if step.wait:
-                self.clock.now += step.wait
-                if step.lane:  # else the timer stands still, and catches up later
-                    self.flips.work(self.lanes[0].connection)
-            lane, taken = self.lanes[step.lane], arrivals[position : position + step.size]
-            if not taken:
-                break
-            lane.fragile = step.fate == "unsettled"
-            try:
-                process_or_split(lane, taken)
-            except CrashError:
-                continue
-            if not step.fate:
-                position += step.size
-        self.flips.work(self.lanes[0].connection)
-
-    def run_at_once(self, arrivals: Sequence[Record], size: int) -> None:
-        """Both lanes at the same time, each with every other batch."""
-        batches = [arrivals[n : n + size] for n in range(0, len(arrivals), size)]
-        errors: list[BaseException] = []
-
-        def work(lane: Fragile, own: Sequence[Sequence[Record]]) -> None:
-            try:
-                for batch in own:
-                    insist(lambda batch=batch: process_or_split(lane, batch))  # type: ignore[misc]
-            except BaseException as error:  # noqa: BLE001 - shown by the test's thread
-                errors.append(error)
-
-        for lane in self.lanes:
-            lane.fragile = False
-        threads = [threading.Thread(target=work, args=(lane, batches[n::2])) for n, lane in enumerate(self.lanes)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(120)
-        assert not any(thread.is_alive() for thread in threads)
-        assert errors == []
-
-
-def insist(work: Callable[[], object]) -> None:
-    """As a lane does: a batch that lost a deadlock is repeated."""
-    while True:
-        try:
-            work()
-        except psycopg.errors.DeadlockDetected:
-            continue
-        return
 
 
 @pytest.fixture(scope="module", params=["plain", "express"])
 def bench(request: pytest.FixtureRequest, database_server: str, template: str) -> Iterator[Bench]:
     """Once with every batch on the plain way, once with every one that can on the express way."""
-    from tests.conftest import _new_database  # noqa: PLC0415 - a database for the module
-
-    with _new_database(database_server, template) as (_, database), lane(database) as one, lane(database) as two:
+    with new_database(database_server, template) as (_, database), lane(database) as one, lane(database) as two:
         for each in (one, two):  # a second for each deadlock would be the longest part of the test
             each.connection.execute(
                 "SELECT set_config('deadlock_timeout', '50ms', false) FROM pg_roles "
@@ -339,26 +54,6 @@ def bench(request: pytest.FixtureRequest, database_server: str, template: str) -
             for each in (one, two):
                 each.clock = clock
             yield Bench([one, two], itertools.count(), clock, Flips(SegmenterSettings(database=database), clock))
-
-
-@contextmanager
-def lane(database: str) -> Iterator[Fragile]:
-    with connect(database, autocommit=True) as connection:
-        staging.prepare(connection)
-        arrays.prepare(connection)
-        yield Fragile(connection, MAIL_TOPIC)
-
-
-def published(organization_id: str, told: Sequence[Event | bytes]) -> list[Event | bytes]:
-    """Facts as events of an organization."""
-    made: list[Event | bytes] = []
-    for fact in told:
-        if isinstance(fact, bytes):
-            made.append(fact)
-            continue
-        data = {"organization_id": organization_id, "store_id": "s", **fact["data"]}
-        made.append({"specversion": "1.0", "source": "/t", **fact, "data": data})
-    return made
 
 
 def stored(bench: Bench, organization_id: str) -> dict[str, dict[str, Any]]:
@@ -511,17 +206,6 @@ def edges(bench: Bench, model: Model, chance: random.Random) -> list[datetime]:
     later = sorted(at for at in set(found) if at > bench.clock.now)
     chosen = sorted(chance.sample(later, min(2, len(later))))
     return [at + chance.choice([-TICK, 0 * TICK, 0 * TICK]) for at in chosen]
-
-
-def consistent(told: Sequence[Event]) -> list[Event]:
-    """Facts with an id each, where the same sale, refund, void or use always says the same, told by whom it may be."""
-    first: dict[Any, Event] = {}
-    made = []
-    for number, fact in enumerate(told):
-        one = {"organization_id": "", **fact["data"]}
-        same = first.setdefault(entry_of({"type": fact["type"], "data": one}) or number, fact)
-        made.append(same | {"id": f"e{number}"})
-    return made
 
 
 @pytest.mark.parametrize("identity", ["nobody", "merge", "erase"])

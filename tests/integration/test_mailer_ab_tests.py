@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +8,6 @@ from sqlalchemy import Engine, Integer, Text, column, literal, select, update, v
 
 from services.admin import ab_results
 from services.mailer.provider import Retry
-from shared.database.engine import engine
 from shared.database.tables import campaign, message
 from shared.domain.ab_test import variant, variant_column
 from tests.desk import Desk, Recording
@@ -21,14 +19,12 @@ TRIED = {name: place for name in CROWD if (place := variant("promo", name, 40, 2
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    with made.begin() as connection:
+def store(store: Engine) -> Engine:
+    with store.begin() as connection:
         organize(connection)
         add_people(connection, *[person(name) for name in CROWD])
         add_campaign(connection, ab_test=TEST)
-    yield made
-    made.dispose()
+    return store
 
 
 def subjects(provider: Recording) -> dict[str, str]:
@@ -128,8 +124,6 @@ def test_a_batch_of_a_test_in_doubt_goes_again_with_its_own_subjects(store: Engi
     provider = Recording(Retry("no answer", in_doubt=True))
     desk = Desk(store, provider)
     desk.run()
-    with store.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM mail_rate")
     desk.wait(timedelta(minutes=2))
     desk.run()
     calls = [batch for key, batch in provider.calls if key == provider.calls[0][0]]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,20 +9,12 @@ from sqlalchemy import Engine, select, update
 
 from services.mailer.entries import Follower
 from services.mailer.planner import Planner
-from shared.database.engine import engine
 from shared.database.tables import campaign, customer, message, segment
 from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, add_people, add_segment, organize, person, states
 
 MEMBER = b"\x00\x02"
 BIRTHDAY = {"on": "birthday", "days_before": 0}
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    yield made
-    made.dispose()
 
 
 def plan_at(store: Engine, now: datetime) -> None:

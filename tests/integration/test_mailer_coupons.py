@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,6 @@ from services.mailer.claim import claim
 from services.mailer.provider import Mail, Retry
 from shared.database import campaign_coupons
 from shared.database.campaigns import read_campaigns, read_organization
-from shared.database.engine import engine
 from shared.database.tables import campaign, coupon, coupon_code, coupon_grant, coupon_use, message
 from shared.domain.coupons.codes import is_well_formed
 from shared.errors import InvalidError
@@ -22,13 +21,6 @@ from tests.integration.test_mailer_sending import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, add_people, organize, person, states
 
 BODY = "Take {discount_value} off with {coupon_code}, until {coupon_expiry|whenever}."
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    yield made
-    made.dispose()
 
 
 def prepare(store: Engine, people: Sequence[dict[str, Any]], rules: dict[str, Any], **content: Any) -> None:

@@ -13,20 +13,12 @@ from sqlalchemy import Engine, select, update
 from services.mailer.provider import Mails, Outcome, Taken
 from services.mailer.smtp_line import server_of
 from services.mailer.smtp_provider import SmtpProvider
-from shared.database.engine import engine
 from shared.database.tables import campaign, message
 from tests.desk import Desk
 from tests.mailing import NOON, add_campaign, add_people, campaign_state, organize, person, states
 from tests.smtp_sink import SmtpSink, smtp_sink
 
 CONNECTIONS = 4
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -14,17 +13,9 @@ from sqlalchemy import Engine, Row, insert, select, update
 from services.ingest.feedback import Feedback, record
 from services.mailer.provider import Accepted, Outcome
 from services.segmenter.forgetting import FORGET_MAIL
-from shared.database.engine import engine
 from shared.database.tables import customer, mail_batch, mail_slot, message
 from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, add_people, organize, person
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    yield made
-    made.dispose()
 
 
 def messages(store: Engine) -> dict[str, Row[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,6 @@ from sqlalchemy import Engine, insert, select, update
 
 from services.mailer.provider import Accepted, Outcome, Taken, unnoted
 from services.segmenter.batch import Batches, process_or_split
-from shared.database.engine import engine
 from shared.database.tables import campaign, mail_block, message
 from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, organize, states
@@ -24,12 +23,10 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' 
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    with made.begin() as connection:
+def store(store: Engine) -> Engine:
+    with store.begin() as connection:
         organize(connection)
-    yield made
-    made.dispose()
+    return store
 
 
 @pytest.fixture

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
 from services.mailer.entries import Follower
-from shared.database.engine import engine
 from shared.database.tables import message
 from shared.domain.schedule import Quiet
 from tests.desk import Desk, Recording
@@ -50,13 +47,6 @@ class World:
     people: list[Person]
     plans: list[Plan]
     entries: list[tuple[str, Person, Plan, datetime]] = field(default_factory=list)
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    yield made
-    made.dispose()
 
 
 def draw_world(chance: random.Random) -> World:

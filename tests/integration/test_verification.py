@@ -13,7 +13,6 @@ from sqlalchemy import Engine, insert, select, update
 
 from services.mailer import verifications
 from shared.database.campaigns import read_organization
-from shared.database.engine import engine
 from shared.database.suppressions import Suppressed, suppress
 from shared.database.tables import customer, direct_mail, mail_slot, message, organization, suppression
 from shared.domain.links import sign_link
@@ -29,12 +28,10 @@ MAIL = str(uuid.UUID(int=5))
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[Engine]:
-    made = engine(database)
-    with made.begin() as connection:
+def store(store: Engine) -> Engine:
+    with store.begin() as connection:
         organize(connection)
-    yield made
-    made.dispose()
+    return store
 
 
 def plan(store: Engine, now: Any = NOON) -> list[str]:
