@@ -1,17 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
+import tests.ingest
+from services.admin import customer_events
 from services.segmenter import arrays, express, staging
 from services.segmenter.batch import Batches
 from shared.database.engine import connect
-from tests import console
+from shared.settings import AdminSettings, IngestSettings
+from tests import admin, console
 from tests.admin import Api
 from tests.console import Marketer, Visit
+from tests.ingest import Service
 from tests.segments import SEGMENTS, add_organization
 from tests.till import NOW
 
@@ -39,8 +43,26 @@ def batches(connection: psycopg.Connection[Any], way: None) -> Batches:
 
 
 @pytest.fixture
+def ingest(settings: Callable[..., Any]) -> Iterator[Service]:
+    with tests.ingest.running(settings(IngestSettings)) as service:
+        yield service
+
+
+@pytest.fixture
+def api(settings: Callable[..., Any]) -> Iterator[Api]:
+    with admin.running(settings(AdminSettings)) as api:
+        yield api
+
+
+@pytest.fixture
+def nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No segmenter runs here, so that admin has nothing to wait for."""
+    monkeypatch.setattr(customer_events, "COUNTED_SECONDS", 0.0)
+
+
+@pytest.fixture
 def visit(api: Api) -> Iterator[Visit]:
-    """Signs somebody in at the console of the module's `api`."""
+    """Signs somebody in at the console of `api`."""
     with console.visits(api) as visit:
         yield visit
 

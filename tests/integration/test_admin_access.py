@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from services.admin import customer_events
 from shared.database.tables import (
     audit_log,
     coupon,
@@ -20,19 +18,12 @@ from shared.database.tables import (
     suppression,
 )
 from shared.keys import Role
-from shared.settings import AdminSettings
-from tests.admin import ROLES, Api, running
+from tests.admin import ROLES, Api
 
 TWIN = "twin"
 SECRET = "only-of-other"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr(customer_events, "COUNTED_SECONDS", 0.0)  # no segmenter runs here
-    with running(settings(AdminSettings)) as api:
-        yield api
+pytestmark = pytest.mark.usefixtures("nobody_counts")
 
 
 def routes(api: Api) -> dict[str, dict[str, Any]]:

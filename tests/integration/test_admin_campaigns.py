@@ -1,25 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import update
 
 from shared.database.tables import campaign, mail_slot, suppression
 from shared.domain.gates import held_out
-from shared.settings import AdminSettings
-from tests.admin import Api, running
+from tests.admin import Api
 
 DRAFT = {"name": "Spring sale", "subject": "Hello {first_name|there}", "body": "# Hi\n{organization_name}"}
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
 
 
 def be(api: Api, campaign_id: str, **columns: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,20 +12,18 @@ from sqlalchemy import delete
 
 from shared.database.tables import campaign, coupon, coupon_use, customer_merge, ledger
 from shared.domain.coupons.codes import is_well_formed
-from shared.settings import AdminSettings
-from tests.admin import Api, running
+from tests.admin import Api
 
 NOW = datetime.now(UTC)
 VIP = {"code": "VIP500", "type": "fixed", "value": 50_000}
 
 
 @pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        with api.engine.begin() as connection:  # only what a test makes
-            connection.execute(delete(campaign))
-            connection.execute(delete(coupon))
-        yield api
+def api(api: Api) -> Api:
+    with api.engine.begin() as connection:  # only what a test makes
+        connection.execute(delete(campaign))
+        connection.execute(delete(coupon))
+    return api
 
 
 def make(api: Api, **rules: Any) -> Any:

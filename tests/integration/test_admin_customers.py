@@ -3,7 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from services.admin import customer_events, customer_search, personal_data
 from shared.database.tables import customer_merge, dead_letter, ledger, metadata, segment_change
 from shared.kafka import Topic
 from shared.settings import AdminSettings
-from tests.admin import Api, running
+from tests.admin import Api
 from tests.ingest import consume
 
 AT = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
@@ -47,18 +47,6 @@ ASHA = {
     "discount_received": 500,
     "memberships": bytes([0b0000_1001, 0b10]),
 }
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
-
-
-@pytest.fixture
-def nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No segmenter runs here, so that there is nothing to wait for."""
-    monkeypatch.setattr(customer_events, "COUNTED_SECONDS", 0.0)
 
 
 def published(api: Api) -> list[dict[str, Any]]:

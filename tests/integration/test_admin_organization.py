@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,12 +16,6 @@ from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Keyring
 from shared.settings import AdminSettings
 from tests.admin import Api, running
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,21 +10,13 @@ import psycopg
 import pytest
 from sqlalchemy import select, text, update
 
-from services.admin import customer_events
 from shared.database.engine import connect
 from shared.database.tables import customer_merge, flip, segment, segment_day, static_member
-from shared.settings import AdminSettings
-from tests.admin import Api, running
+from tests.admin import Api
 
 OFTEN = {"field": "visit_count", "op": "gte", "value": 3}
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr(customer_events, "COUNTED_SECONDS", 0.0)  # no segmenter runs here
-    with running(settings(AdminSettings)) as api:
-        yield api
+pytestmark = pytest.mark.usefixtures("nobody_counts")
 
 
 def stored(api: Api, segment_id: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,8 @@ from services.cli import app
 from shared.database.facts import suppressed
 from shared.database.suppressions import GRAVITY, Suppressed, suppress
 from shared.database.tables import audit_log, customer, suppression
-from shared.settings import AdminSettings
-from tests.admin import Api, running
+from tests.admin import Api
 from tests.integration.test_admin_customers import AT
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as service:
-        yield service
 
 
 def listed(api: Api, query: str = "") -> dict[str, str]:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
-
-import pytest
 
 from services.admin import analytics
 from shared.clock import utc_now
 from shared.database.tables import campaign, coupon, coupon_code, coupon_grant, coupon_use
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
+from tests.admin import Api
 
 
 def test_rates_are_of_the_delivered_and_none_where_there_are_none(api: Api) -> None:

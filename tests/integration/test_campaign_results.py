@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,18 +10,16 @@ import pytest
 from sqlalchemy import update
 
 from shared.database.tables import campaign, coupon, coupon_code, coupon_use, ledger
-from shared.settings import AdminSettings
-from tests.admin import Api, running
+from tests.admin import Api
 
 AT = datetime(2026, 11, 1, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        for name in ("spring", "other"):
-            api.add_campaign(name)
-        yield api
+def api(api: Api) -> Api:
+    for name in ("spring", "other"):
+        api.add_campaign(name)
+    return api
 
 
 def sale(api: Api, sale_id: str, customer_id: str | None, days: float, amount: int, organization: str = "demo") -> None:

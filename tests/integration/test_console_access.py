@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,16 +12,9 @@ from sqlalchemy import select, update
 from services.admin import users
 from services.admin.console.sessions import IDLE
 from shared.database.tables import audit_log, console_session, console_user
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
+from tests.admin import Api
 from tests.console import PASSWORD, Visit
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
 
 
 def sign_in(api: Api, email: str, password: str, **more: str) -> Any:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from shared.clock import utc_now
 from shared.database.tables import ledger
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
+from tests.admin import Api
 
 
 @pytest.mark.skipif(console.CHROMIUM is None, reason="no Chromium on this machine")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +11,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import insert, select, update
 
 from shared.database.tables import campaign, coupon, direct_mail, organization, segment
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
+from tests.admin import Api
 from tests.console import Marketer, Visit
 
 TYPED = {  # what the editor sends for a one-off with nothing else chosen
@@ -31,12 +29,6 @@ TYPED = {  # what the editor sends for a one-off with nothing else chosen
     "priority": "",
     "respect_contact_time": "yes",
 }
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
 
 
 def ready_customer(api: Api, customer_id: str, **columns: Any) -> None:

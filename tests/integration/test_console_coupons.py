@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,18 +9,11 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.database.tables import coupon_use
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
+from tests.admin import Api
 from tests.console import Marketer, Visit
 
 WELCOME = "/coupons/WELCOME10"
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
 
 
 def redeem(api: Api, sale_id: str, **columns: Any) -> None:

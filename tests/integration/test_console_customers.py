@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import insert
 
-from services.admin import customer_events
 from shared.database.tables import ledger, segment_change
 from shared.kafka import Topic
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
+from tests.admin import Api
 from tests.console import Visit
 from tests.ingest import consume
 
@@ -33,13 +30,7 @@ ASHA: dict[str, Any] = {
     "visit_count": 2,
     "memberships": bytes([0, 0b10]),
 }
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr(customer_events, "COUNTED_SECONDS", 0.0)  # no segmenter runs here
-    with running(settings(AdminSettings)) as api:
-        yield api
+pytestmark = pytest.mark.usefixtures("nobody_counts")
 
 
 def marketer(api: Api, visit: Visit) -> tuple[httpx.Client, dict[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,21 +13,14 @@ from sqlalchemy import select, update
 from services.admin import imports
 from shared.database.tables import customer_import, static_member
 from shared.kafka import Topic
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
+from tests.admin import Api
 from tests.console import Visit
 from tests.ingest import consume
 from tests.stack import eventually
 
 FILE = "Id,Full name,email\nc-1,Asha <b>Rao</b>,asha@example.com\nc-2,Ravi,nonsense\n,Nobody,x@example.com\nc-4,Dora,\n"
 MEANS = {"column": ["Id", "Full name", "email"], "means": ["customer_id", "name", "email"]}
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
 
 
 def send(client: httpx.Client, path: str, file: str | bytes, **form: Any) -> httpx.Response:

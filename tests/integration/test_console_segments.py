@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,27 +11,23 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from services.admin import customer_events
 from shared.database.tables import segment_day
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
+from tests.admin import Api
 from tests.console import Visit
 
 BIG = {"all": [{"field": "total_spent", "op": "gte", "value": 1_000_050}]}
 
 
 @pytest.fixture
-def api(settings: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr(customer_events, "COUNTED_SECONDS", 0.0)  # no segmenter runs here
-    with running(settings(AdminSettings)) as api:
-        for number in range(1, 4):
-            api.add_customer(
-                f"c-{number}", name=f"Asha <{number}>", total_spent=number * 500_000, visit_count=number, tags=["VIP"]
-            )
-        api.add_segment("staff", 9, name="Staff <i>")
-        api.add_segment("big", 10, name="Big", kind="dynamic", criteria=BIG, state="filling", progress=0.4)
-        yield api
+def api(api: Api, nobody_counts: None) -> Api:
+    for number in range(1, 4):
+        api.add_customer(
+            f"c-{number}", name=f"Asha <{number}>", total_spent=number * 500_000, visit_count=number, tags=["VIP"]
+        )
+    api.add_segment("staff", 9, name="Staff <i>")
+    api.add_segment("big", 10, name="Big", kind="dynamic", criteria=BIG, state="filling", progress=0.4)
+    return api
 
 
 def marketer(api: Api, visit: Visit) -> tuple[httpx.Client, dict[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -15,21 +14,14 @@ from services.ingest.routes.coupons import Hold, Quote, Redemption
 from services.ingest.till.asked import id_of
 from shared.database.tables import coupon, coupon_code, coupon_grant, coupon_use, customer, segment
 from shared.kafka import Topic
-from shared.settings import IngestSettings
 from tests.coupons import Till, add_coupon, codes, counters, states
-from tests.ingest import NOW, Service, organize, running
+from tests.ingest import NOW, Service, organize
 from tests.stack import eventually
 
 LINES = [
     {"product_id": "p-1", "category": "Bakery", "quantity": 2, "unit_price": 3_000, "total": 6_000},
     {"product_id": "p-2", "category": "Dairy", "quantity": 1, "total": 4_000},
 ]
-
-
-@pytest.fixture
-def ingest(settings: Callable[..., Any]) -> Iterator[Service]:
-    with running(settings(IngestSettings)) as service:
-        yield service
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -16,16 +15,9 @@ from services.local.demo.figures import Figures, Mails
 from shared.clock import utc_now
 from shared.database.tables import segment
 from shared.errors import RegularsError
-from shared.settings import AdminSettings
-from tests.admin import Api, running
+from tests.admin import Api
 
 NOW = utc_now()
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as running_api:
-        yield running_api
 
 
 @pytest.fixture

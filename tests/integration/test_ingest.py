@@ -26,12 +26,6 @@ Settings = Callable[..., Any]
 raw = msgspec.json.encode
 
 
-@pytest.fixture
-def ingest(settings: Settings) -> Iterator[Service]:
-    with running(settings(IngestSettings)) as service:
-        yield service
-
-
 def reasons(answer: Any) -> list[str]:
     return [rejection["reason"] for rejection in answer.json()["rejected"]]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,19 +23,17 @@ from shared.database.tables import campaign, customer, mail_slot, message, suppr
 from shared.domain.bounces import bounce_token
 from shared.domain.links import sign_link
 from shared.kafka import Topic
-from shared.settings import IngestSettings
 from tests.bounced import report
-from tests.ingest import NOW, Service, running
+from tests.ingest import NOW, Service
 
 MESSAGE = str(uuid.UUID(int=7))
 NEWS = ("delivered", "opened", "bounced", "complained")
 
 
 @pytest.fixture
-def ingest(settings: Callable[..., Any]) -> Iterator[Service]:
-    with running(settings(IngestSettings)) as service:
-        plan(service)
-        yield service
+def ingest(ingest: Service) -> Service:
+    plan(ingest)
+    return ingest
 
 
 def plan(service: Service, message_id: str = MESSAGE, customer_id: str = "c-1", **columns: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,17 +12,10 @@ from sqlalchemy import insert
 from shared.clock import utc_now
 from shared.database.tables import customer
 from shared.domain.lifetime_value import WEEK, YEAR, Habits, learn
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
+from tests.admin import Api
 
 AGES = tuple(10 + n * 5 % 290 for n in range(80))  # days since the first visit
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
 
 
 def fill(api: Api, number: int = len(AGES)) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +14,7 @@ from sqlalchemy import insert
 from shared.database.tables import customer, direct_mail
 from shared.domain.links import sign_link
 from shared.kafka import Topic
-from shared.settings import IngestSettings
-from tests.ingest import NOW, Service, running
+from tests.ingest import NOW, Service
 from tests.integration.test_ingest_mail import MESSAGE, plan, suppressed
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -23,15 +22,14 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 
 
 @pytest.fixture
-def ingest(settings: Callable[..., Any]) -> Iterator[Service]:
-    with running(settings(IngestSettings)) as service:
-        plan(service)
-        own = {"organization_id": "demo", "customer_id": "c-1", "email": "asha@example.com"}
-        with service.engine.begin() as connection:
-            consent = {"marketing_consent": True, "consent_at": NOW.replace(year=2025)}
-            connection.execute(insert(customer).values(**own, **consent))
-            connection.execute(insert(direct_mail).values(**own, mail_id=uuid.UUID(MESSAGE), kind="verification"))
-        yield service
+def ingest(ingest: Service) -> Service:
+    plan(ingest)
+    own = {"organization_id": "demo", "customer_id": "c-1", "email": "asha@example.com"}
+    with ingest.engine.begin() as connection:
+        consent = {"marketing_consent": True, "consent_at": NOW.replace(year=2025)}
+        connection.execute(insert(customer).values(**own, **consent))
+        connection.execute(insert(direct_mail).values(**own, mail_id=uuid.UUID(MESSAGE), kind="verification"))
+    return ingest
 
 
 @pytest.fixture

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
-
-import pytest
 
 from services.admin import retention
 from services.admin.spans import span
 from shared.database.tables import coupon, coupon_use, ledger
-from shared.settings import AdminSettings
 from tests import console
-from tests.admin import Api, running
+from tests.admin import Api
 
 MARCH = "from=2026-03-01&until=2026-03-03"
-
-
-@pytest.fixture
-def api(settings: Callable[..., Any]) -> Iterator[Api]:
-    with running(settings(AdminSettings)) as api:
-        yield api
 
 
 def write(api: Api, sale_id: str, at: str, kind: str = "sale.completed", **columns: Any) -> None:
