@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, func, insert, select, update
 
 from services.local import ports
 from shared.database.tables import campaign, customer, message, organization, segment
@@ -89,6 +89,18 @@ def add_segment(connection: Any, segment_id: str, slot: int) -> None:
             organization_id=ORGANIZATION, segment_id=segment_id, name=segment_id, kind="dynamic", slot=slot
         )
     )
+
+
+def edit(store: Engine, **values: Any) -> None:
+    """All customers."""
+    with store.begin() as connection:
+        connection.execute(update(customer).values(**values))
+
+
+def occasions(store: Engine) -> set[tuple[str, str]]:
+    """customer, occasion of each message."""
+    with store.connect() as connection:
+        return {(row.customer_id, row.occasion) for row in connection.execute(select(message))}
 
 
 def states(database: Engine, campaign_id: str = "promo") -> dict[str, tuple[str, str | None]]:

@@ -17,7 +17,7 @@ from shared.database.campaigns import read_campaigns, read_organization
 from shared.database.tables import campaign, coupon, coupon_code, coupon_grant, coupon_use, message
 from shared.domain.coupons.codes import is_well_formed
 from shared.errors import InvalidError
-from tests.integration.test_mailer_sending import Desk, Recording
+from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, add_people, organize, person, states
 
 BODY = "Take {discount_value} off with {coupon_code}, until {coupon_expiry|whenever}."

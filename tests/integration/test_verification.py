@@ -19,9 +19,9 @@ from shared.domain.links import sign_link
 from shared.kafka import Topic
 from shared.settings import AdminSettings, IngestSettings
 from tests import admin, ingest
+from tests.desk import Desk, Recording
 from tests.ingest import Service
 from tests.integration.test_ingest_mail import deliver
-from tests.integration.test_mailer_sending import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_people, organize, person
 
 MAIL = str(uuid.UUID(int=5))
