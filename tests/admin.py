@@ -49,6 +49,11 @@ class Api:
     def add_customer(self, customer_id: str, organization: str = "demo", **columns: Any) -> None:
         self.insert(customer, organization_id=organization, customer_id=customer_id, **columns)
 
+    def add_reachable(self, customer_id: str, **columns: Any) -> None:
+        """Somebody whom no gate keeps a mail from."""
+        verified = {"email": f"{customer_id}@example.com", "email_verified": True, "marketing_consent": True}
+        self.add_customer(customer_id, **verified | columns)
+
     def add_segment(self, segment_id: str, slot: int, organization: str = "demo", **columns: Any) -> None:
         given = {"name": segment_id, "kind": "static", "state": "live", "progress": 1} | columns
         self.insert(segment, organization_id=organization, segment_id=segment_id, slot=slot, **given)

@@ -20,6 +20,20 @@ from tests.stack import TRUSTS_NOBODY
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PASSWORD = "correct horse battery"
+CAMPAIGN_FORM = {  # what the editor sends for a one-off with nothing else chosen
+    "name": "Summer",
+    "type": "promotional",
+    "subject": "Hello {first_name|there}",
+    "preview_text": "",
+    "body": "# Come by",
+    "body_format": "markdown",
+    "coupon_code": "",
+    "trigger.on": "",
+    "holdout_percent": "0",
+    "expires_after_hours": "72",
+    "priority": "",
+    "respect_contact_time": "yes",
+}
 
 
 def add_user(api: Api, role: ConsoleRole = "owner", organization: str = "demo") -> str:

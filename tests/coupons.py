@@ -10,6 +10,11 @@ from sqlalchemy import Engine, insert, select
 
 from shared.database.tables import coupon, coupon_use
 
+LINES = [
+    {"product_id": "p-1", "category": "Bakery", "quantity": 2, "unit_price": 3_000, "total": 6_000},
+    {"product_id": "p-2", "category": "Dairy", "quantity": 1, "total": 4_000},
+]
+
 
 def add_coupon(database: Engine, code: str, organization_id: str = "demo", **rules: Any) -> None:
     """A coupon that takes 500 off, unless `rules` say otherwise."""

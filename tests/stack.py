@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import psutil
 import psycopg
+from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
 from services.local import kafka, ports, postgres
@@ -40,6 +41,13 @@ def eventually(condition: Callable[[], T], deadline: float = 30.0, every: float 
             return value
         assert time.monotonic() < end, f"not within {deadline} s: {condition} gave {value!r}"
         time.sleep(every)
+
+
+def waits_for_a_lock(database: Engine) -> bool:
+    """Whether a connection to it does."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with database.connect() as connection:
+        return bool(connection.execute(text(waiting)).scalar_one())
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from shared.settings import AdminSettings, IngestSettings
 from tests import admin, console
 from tests.admin import Api
 from tests.console import Marketer, Visit
+from tests.coupons import Till
 from tests.ingest import Service
 from tests.segments import SEGMENTS, add_organization
 from tests.till import NOW
@@ -46,6 +47,11 @@ def batches(connection: psycopg.Connection[Any], way: None) -> Batches:
 def ingest(settings: Callable[..., Any]) -> Iterator[Service]:
     with tests.ingest.running(settings(IngestSettings)) as service:
         yield service
+
+
+@pytest.fixture
+def till(ingest: Service) -> Till:
+    return Till(ingest.client, ingest.token)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from shared.database.suppressions import Suppressed, suppress
 from shared.database.tables import mail_slot, message, suppression
 from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, add_people, organize, person, states
-from tests.stack import eventually
+from tests.stack import eventually, waits_for_a_lock
 
 
 def test_each_gate_stops_its_customer_with_its_reason(store: Engine) -> None:
@@ -207,7 +207,7 @@ def test_a_lost_slot_makes_the_mail_wait_even_when_both_saw_it_free(store: Engin
     )
     thread = threading.Thread(target=desk.run)
     thread.start()
-    eventually(lambda: _waits_for_a_lock(store))
+    eventually(lambda: waits_for_a_lock(store))
     racing.commit()
     racing.close()
     thread.join()
@@ -239,11 +239,3 @@ def test_quiet_hours_hold_a_mail_until_they_end(store: Engine) -> None:
     with store.connect() as connection:
         row = connection.execute(select(message)).one()
     assert (row.state, row.reason, row.wait_until) == ("waiting", "quiet_hours", datetime(2026, 6, 11, 3, tzinfo=UTC))
-
-
-def _waits_for_a_lock(store: Engine) -> bool:
-    with store.connect() as connection:
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        return bool(connection.exec_driver_sql(waiting).scalar())

@@ -15,11 +15,10 @@ from services.segmenter.batch import Batches, process_or_split
 from shared.database.tables import campaign, mail_block, message
 from tests.desk import Desk, Recording
 from tests.mailing import NOON, ORGANIZATION, add_campaign, organize, states
-from tests.stack import eventually
+from tests.stack import eventually, waits_for_a_lock
 from tests.till import Event, event, records
 
 Count = Callable[..., None]
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 @pytest.fixture
@@ -210,11 +209,10 @@ def test_a_merge_waits_for_the_claim_that_it_meets(store: Engine, count: Count, 
         database_connection.execute(insert(mail_block).values(organization_id=ORGANIZATION, **block))
     plan(store, "a", state="planned", queued=False)
     with ThreadPoolExecutor(1) as pool:
-        with store.begin() as claiming, store.connect() as watching:
+        with store.begin() as claiming:
             claiming.execute(mail_block.delete().where(mail_block.c.organization_id == ORGANIZATION))
             merging = pool.submit(count, merged("a", "b"))
-            eventually(lambda: watching.exec_driver_sql(WAITING).scalar() == 1)
-            watching.rollback()
+            eventually(lambda: waits_for_a_lock(store))
         merging.result(30)
     assert states(store) == {"a": ("planned", None)}
 
