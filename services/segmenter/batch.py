@@ -17,7 +17,7 @@ from services.segmenter import dead_letters, express, fold, identity, intake, le
 from services.segmenter.intake import Intake, Letter, Organization, Record, Row
 from services.segmenter.moves import Moves
 from services.segmenter.program import Program, Programs
-from services.segmenter.staging import Connection
+from services.segmenter.staging import CUSTOMER_ID, NUMBER, ORGANIZATION_ID, SALE_ID, TYPE, Connection
 from shared.clock import Clock, utc_now
 from shared.domain.events import Reason
 from shared.logging import logger
@@ -101,10 +101,11 @@ class Batches:
         outcome = Outcome(list(taken.records))
         strays: list[fold.Sale] = []
         with self.connection.transaction():
-            organizations = self._organizations(row[1] for row in taken.rows)
+            organizations = self._organizations(row[ORGANIZATION_ID] for row in taken.rows)
             if intake.check_organizations(taken, organizations):
-                kept = {row[0] for row in taken.rows}
-                plain, others = [row for row in plain if row[0] in kept], [row for row in others if row[0] in kept]
+                kept = {row[NUMBER] for row in taken.rows}
+                plain = [row for row in plain if row[NUMBER] in kept]
+                others = [row for row in others if row[NUMBER] in kept]
             types = intake.types_in(others)
             self._lock(organizations, alone=bool(types & IDENTITY))
             if others:
@@ -116,7 +117,8 @@ class Batches:
             else:
                 taken.rows = []
             if plain:
-                programs = [self._program(organizations[name]) for name in sorted({row[1] for row in plain})]
+                names = sorted({row[ORGANIZATION_ID] for row in plain})
+                programs = [self._program(organizations[name]) for name in names]
                 express.count(self.connection, plain, programs, self.clock, outcome.moves)
                 taken.rows = [*taken.rows, *plain]
             if guard is not None:
@@ -129,7 +131,7 @@ class Batches:
             self.settle(strays)
         outcome.letters = taken.letters
         outcome.counted = len(taken.rows)
-        outcome.kinds = Counter([(taken.records[row[0]].topic, row[4]) for row in taken.rows])
+        outcome.kinds = Counter([(taken.records[row[NUMBER]].topic, row[TYPE]) for row in taken.rows])
         return outcome
 
     def settle(self, strays: Sequence[fold.Sale]) -> None:
@@ -184,8 +186,8 @@ class Batches:
     def _strays(self, staged: Sequence[Row], types: set[str]) -> list[fold.Sale]:
         if not types & ADJUSTMENTS:
             return []
-        rows = [row for row in staged if row[4] in ADJUSTMENTS]
-        columns = [[row[place] for row in rows] for place in (1, 7, 6, 4)]
+        rows = [row for row in staged if row[TYPE] in ADJUSTMENTS]
+        columns = [[row[place] for row in rows] for place in (ORGANIZATION_ID, SALE_ID, CUSTOMER_ID, TYPE)]
         return [(found[0], found[1]) for found in self.connection.execute(STRAY, columns).fetchall()]
 
 

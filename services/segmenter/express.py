@@ -22,7 +22,20 @@ from services.segmenter.intake import Row
 from services.segmenter.memberships import Verdict, evaluate, schedule
 from services.segmenter.moves import Moves
 from services.segmenter.program import Program
-from services.segmenter.staging import Connection, copy
+from services.segmenter.staging import (
+    AMOUNT,
+    CUSTOMER_ID,
+    INCOMING,
+    INCOMING_TYPES,
+    NUMBER,
+    OCCURRED_AT,
+    ORGANIZATION_ID,
+    PAYLOAD,
+    SALE_ID,
+    TYPE,
+    Connection,
+    copy,
+)
 from shared.clock import Clock
 from shared.domain.criteria import MISSING
 
@@ -30,11 +43,10 @@ from shared.domain.criteria import MISSING
 SUMMED = ("total_spent", "visit_count", "first_visit_at", "last_visit_at", "registered_at")
 PLAIN = "sale.completed"
 
-COPY_LEDGER = """
-COPY ledger (organization_id, source, event_id, type, occurred_at, customer_id, sale_id, entry, store_id, terminal_id,
-             amount, discount, lines) FROM STDIN (FORMAT binary)
-"""
-LEDGER_TYPES = ["text", "text", "text", "text", "timestamptz", *["text"] * 5, "int8", "int8", "text"]
+# Of a sale's row what the ledger keeps: all but its number in the batch, and no payload.
+KEPT = slice(ORGANIZATION_ID, PAYLOAD)
+COPY_LEDGER = f"COPY ledger ({', '.join(name for name, _ in INCOMING[KEPT])}) FROM STDIN (FORMAT binary)"
+LEDGER_TYPES = INCOMING_TYPES[KEPT]
 # Whether any of these sales or customers needs a second look.
 UNUSUAL = """
 WITH b AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS b (organization_id, sale_id, customer_id))
@@ -105,13 +117,13 @@ class Bought:
     @classmethod
     def by(cls, sales: Sequence[Row]) -> Bought:
         """Of sales that each have a buyer."""
-        buyers = [row[6] for row in sales]
+        buyers = [row[CUSTOMER_ID] for row in sales]
         ids = sorted(set(buyers))
         place_of = {customer_id: place for place, customer_id in enumerate(ids)}
         places = np.fromiter(map(place_of.__getitem__, buyers), np.intp, len(buyers))
-        at = arrays.instants([row[5] for row in sales])
+        at = arrays.instants([row[OCCURRED_AT] for row in sales])
         spent, visits = np.zeros(len(ids), np.int64), np.bincount(places, minlength=len(ids))
-        np.add.at(spent, places, np.array([row[11] for row in sales], np.int64))
+        np.add.at(spent, places, np.array([row[AMOUNT] for row in sales], np.int64))
         first, last = np.full(len(ids), INFINITY), np.full(len(ids), MISSING)
         np.minimum.at(first, places, at)
         np.maximum.at(last, places, at)
@@ -124,26 +136,30 @@ class UnusualError(Exception):
 
 def divide(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Plain sales, and the rest: other events, and the sales of whom and what these name."""
-    others = [row for row in rows if row[4] != PLAIN]
+    others = [row for row in rows if row[TYPE] != PLAIN]
     if not others:
         return list(rows), []
-    customers = {(row[1], row[6]) for row in others if row[6] is not None}
-    sales = {(row[1], row[7]) for row in others}
+    customers = {(row[ORGANIZATION_ID], row[CUSTOMER_ID]) for row in others if row[CUSTOMER_ID] is not None}
+    sales = {(row[ORGANIZATION_ID], row[SALE_ID]) for row in others}
     plain = [
-        row for row in rows if row[4] == PLAIN and (row[1], row[6]) not in customers and (row[1], row[7]) not in sales
+        row
+        for row in rows
+        if row[TYPE] == PLAIN
+        and (row[ORGANIZATION_ID], row[CUSTOMER_ID]) not in customers
+        and (row[ORGANIZATION_ID], row[SALE_ID]) not in sales
     ]
-    chosen = {row[0] for row in plain}
-    return plain, [row for row in rows if row[0] not in chosen]
+    chosen = {row[NUMBER] for row in plain}
+    return plain, [row for row in rows if row[NUMBER] not in chosen]
 
 
 def count(connection: Connection, rows: Sequence[Row], programs: Sequence[Program], clock: Clock, moves: Moves) -> None:
     """Count plain sales of the organizations of `programs`. Raises UnusualError or psycopg's UniqueViolation."""
     _insist_on_the_usual(connection, rows)
-    copy(connection, COPY_LEDGER, LEDGER_TYPES, (row[1:14] for row in rows))
+    copy(connection, COPY_LEDGER, LEDGER_TYPES, (row[KEPT] for row in rows))
     sales: dict[str, list[Row]] = {program.organization_id: [] for program in programs}
     for row in rows:
-        if row[6] is not None:
-            sales[row[1]].append(row)
+        if row[CUSTOMER_ID] is not None:
+            sales[row[ORGANIZATION_ID]].append(row)
     for program in programs:
         if sales[program.organization_id]:
             _add(connection, program, sales[program.organization_id], clock, moves)
@@ -214,8 +230,8 @@ def _values(columns: list[Integers], verdict: Verdict, rows: Places) -> list[par
 
 
 def _insist_on_the_usual(connection: Connection, rows: Sequence[Row]) -> None:
-    known = {"ids": list({row[1] for row in rows})}
+    known = {"ids": list({row[ORGANIZATION_ID] for row in rows})}
     if connection.execute(RARE, known).fetchone() == (True,):
-        columns = [[row[place] for row in rows] for place in (1, 7, 6)]
+        columns = [[row[place] for row in rows] for place in (ORGANIZATION_ID, SALE_ID, CUSTOMER_ID)]
         if connection.execute(UNUSUAL, columns).fetchone() == (True,):
             raise UnusualError

@@ -19,7 +19,7 @@ from services.segmenter.intake import Row
 from services.segmenter.program import Program
 from services.segmenter.receipts import Receipts
 from services.segmenter.recent import Bought, Lately, Rows
-from services.segmenter.staging import Connection
+from services.segmenter.staging import AMOUNT, LINES, OCCURRED_AT, STORE_ID, Connection
 from shared.domain.criteria import Entries
 from shared.domain.criteria.columns import Bools, Integers, instant_of, micros
 from shared.domain.criteria.history import IN_LINES, Series
@@ -39,15 +39,16 @@ SELECT array_agg(n - 1), array_agg(at), array_agg(amount), {aggregates} FROM (
     WHERE NOT a.is_voided ORDER BY b.n, own.occurred_at) AS these
 """)
 # Optional parts of it: what they hold, by column.
-STORES = (sql.SQL("array_agg(store)"), sql.SQL("coalesce(own.store_id, '') AS store"))
-LINES = (
+WITH_STORES = (sql.SQL("array_agg(store)"), sql.SQL("coalesce(own.store_id, '') AS store"))
+WITH_LINES = (
     sql.SQL("array_agg(lines), array_agg(returned)"),
     sql.SQL("coalesce(own.lines, '') AS lines, a.returned"),
 )
 RETURNED = sql.SQL(
     ", coalesce(string_agg(other.lines, E'\\x1f') FILTER (WHERE other.type = 'sale.refunded'), '') AS returned"
 )
-NOTHING = (sql.SQL("null"), sql.SQL("null"))
+NO_STORES = (sql.SQL("null"), sql.SQL("null"))
+NO_LINES = (sql.SQL("null, null"), sql.SQL("null"))
 # Redemptions that were not given back, by their codes.
 REDEEMED = """
 SELECT array_agg(n - 1), array_agg(at), array_agg(code) FROM (
@@ -130,14 +131,14 @@ def _new(lately: Lately, bought: Sequence[tuple[int, Row]], is_complete: Bools) 
     says = is_complete.tolist()
     mine = [each for each in bought if says[each[0]]]
     receipts = Receipts(
-        np.array([sale[11] for _, sale in mine], np.int64),
-        [sale[9] or "" for _, sale in mine],
-        [sale[13] or "" for _, sale in mine] if _has_lines(lately.series) else [],
+        np.array([sale[AMOUNT] for _, sale in mine], np.int64),
+        [sale[STORE_ID] or "" for _, sale in mine],
+        [sale[LINES] or "" for _, sale in mine] if _has_lines(lately.series) else [],
         [""] * len(mine),
     )
     counted = [receipts.count(each) for each in lately.series]
     rows = np.array([row for row, _ in mine], np.intp)
-    return _together(rows, instants([sale[5] for _, sale in mine]) + TO_UNIX, counted)
+    return _together(rows, instants([sale[OCCURRED_AT] for _, sale in mine]) + TO_UNIX, counted)
 
 
 def _together(rows: Rows, at: Integers, counted: Sequence[Counted]) -> Bought:
@@ -157,7 +158,7 @@ def _bought(
     """Sales by the places of their buyers in the ids, and what each series counts of them."""
     has_stores = any(each.by == "store_id" for each in series)
     has_lines = _has_lines(series)
-    parts = [STORES if has_stores else NOTHING, LINES if has_lines else (sql.SQL("null, null"), sql.SQL("null"))]
+    parts = [WITH_STORES if has_stores else NO_STORES, WITH_LINES if has_lines else NO_LINES]
     statement = BOUGHT.format(
         aggregates=sql.SQL(", ").join(part[0] for part in parts),
         values=sql.SQL(", ").join(part[1] for part in parts),

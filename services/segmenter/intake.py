@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from services.segmenter.staging import NUMBER, ORGANIZATION_ID, TYPE
 from shared.domain.coupons.codes import normalise
 from shared.domain.events import Reason, decode, decode_till
 from shared.errors import InvalidError
@@ -26,7 +27,7 @@ class Record(Protocol):
 
 
 Row = tuple[Any, ...]
-"""In the order of staging.INCOMING."""
+"""In the order of staging.INCOMING, where each place has its name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Letter:
 
 @dataclass
 class Intake:
-    """Records taken apart. `rows[i]` comes from `records[rows[i][0]]`, and says `currencies[i]`."""
+    """Records taken apart. `rows[i]` comes from `records[rows[i][NUMBER]]`, and says `currencies[i]`."""
 
     records: Sequence[Record]
     rows: list[Row] = field(default_factory=list)
@@ -57,9 +58,9 @@ class Intake:
         return Intake(self.records, list(self.rows), list(self.currencies), list(self.letters))
 
     def drop(self, numbers: Iterable[int]) -> None:
-        """Rows that are not to count, by their first column."""
+        """Rows that are not to count, by their numbers."""
         gone = set(numbers)
-        self.rows = [row for row in self.rows if row[0] not in gone]
+        self.rows = [row for row in self.rows if row[NUMBER] not in gone]
 
 
 @dataclass(frozen=True)
@@ -91,19 +92,21 @@ def take(records: Sequence[Record], now: datetime, mail_topic: str) -> Intake:
 
 def check_organizations(intake: Intake, known: dict[str, Organization]) -> bool:
     """Refuse what names an organization that does not exist or a currency that is not its own; tells if it did."""
-    named = set(zip([row[1] for row in intake.rows], intake.currencies, strict=True))
+    named = set(zip([row[ORGANIZATION_ID] for row in intake.rows], intake.currencies, strict=True))
     if all(name in known and currency in {None, known[name].currency} for name, currency in named):
         return False
     kept: list[Row] = []
     for row, currency in zip(intake.rows, intake.currencies, strict=True):
-        organization = known.get(row[1])
+        organization = known.get(row[ORGANIZATION_ID])
         if organization is None:
             intake.refuse(
-                row[0], Reason.UNKNOWN_ORGANIZATION, f"data.organization_id: there is no organization {row[1]!r}"
+                row[NUMBER],
+                Reason.UNKNOWN_ORGANIZATION,
+                f"data.organization_id: there is no organization {row[ORGANIZATION_ID]!r}",
             )
         elif currency is not None and currency != organization.currency:
             intake.refuse(
-                row[0],
+                row[NUMBER],
                 Reason.WRONG_CURRENCY,
                 f'data.currency: must be "{organization.currency}", the currency of the organization; got "{currency}"',
             )
@@ -182,4 +185,4 @@ ROWS: dict[str, Callable[[int, Any], Row | None]] = {
 
 def types_in(rows: Iterable[Row]) -> set[str]:
     """The types of some rows."""
-    return {row[4] for row in rows}
+    return {row[TYPE] for row in rows}

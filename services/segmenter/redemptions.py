@@ -15,7 +15,7 @@ from psycopg.rows import namedtuple_row
 
 from services.segmenter.fold import Sale
 from services.segmenter.intake import Row
-from services.segmenter.staging import Connection
+from services.segmenter.staging import ORGANIZATION_ID, SALE_ID, TYPE, Connection
 
 TYPES = {"coupon.redeemed", "coupon.redemption_reversed", "sale.refunded", "sale.voided"}
 
@@ -89,7 +89,7 @@ WHERE c.organization_id = d.organization_id AND c.code = d.code
 
 def sales_of(rows: Sequence[Row]) -> list[Sale]:
     """The sales whose redemptions some events concern."""
-    return sorted({(row[1], row[7]) for row in rows if row[4] in TYPES})
+    return sorted({(row[ORGANIZATION_ID], row[SALE_ID]) for row in rows if row[TYPE] in TYPES})
 
 
 def settle(connection: Connection, sales: Sequence[Sale], now: datetime) -> int:

@@ -43,6 +43,24 @@ INCOMING = (
     ("lines", "text"),
     ("payload", "text"),
 )
+# The place of each column in a row.
+(
+    NUMBER,
+    ORGANIZATION_ID,
+    SOURCE,
+    EVENT_ID,
+    TYPE,
+    OCCURRED_AT,
+    CUSTOMER_ID,
+    SALE_ID,
+    ENTRY,
+    STORE_ID,
+    TERMINAL_ID,
+    AMOUNT,
+    DISCOUNT,
+    LINES,
+    PAYLOAD,
+) = range(len(INCOMING))
 COPY_INCOMING = f"COPY incoming ({', '.join(name for name, _ in INCOMING)}) FROM STDIN (FORMAT binary)"
 INCOMING_TYPES = [kind for _, kind in INCOMING]
 
