@@ -12,10 +12,9 @@ from typing import Any
 import psycopg
 from hypothesis import strategies as st
 
-from services.segmenter import arrays, staging
 from services.segmenter.batch import Batches, process_or_split
+from services.segmenter.connection import connect
 from services.segmenter.flips import Flips
-from shared.database.engine import connect
 from tests.criteria_model import Criteria
 from tests.ledger_facts import CUSTOMERS, DAY, HOUR, TICK
 from tests.segments import add_organization
@@ -199,7 +198,5 @@ def insist(work: Callable[[], object]) -> None:
 
 @contextmanager
 def lane(database: str) -> Iterator[Fragile]:
-    with connect(database, autocommit=True) as connection:
-        staging.prepare(connection)
-        arrays.prepare(connection)
+    with connect(database) as connection:
         yield Fragile(connection, MAIL_TOPIC)

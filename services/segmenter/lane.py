@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 from aiokafka import ConsumerRecord
 
-from services.segmenter import arrays, staging
 from services.segmenter.batch import Batches, Outcome, process_or_split
+from services.segmenter.connection import connect
 from services.segmenter.failures import Failures
 from shared import metrics
 from shared.database.engine import connect
@@ -80,10 +80,7 @@ class Lane:
             self.batches = None
 
     def _connect(self) -> Batches:
-        connection = connect(self.settings.database, autocommit=True)
-        staging.prepare(connection)
-        arrays.prepare(connection)
-        return Batches(connection, Topic.MAIL.on(self.settings))
+        return Batches(connect(self.settings.database), Topic.MAIL.on(self.settings))
 
     def _measure(self, outcome: Outcome) -> None:
         prefix = self.settings.topic_prefix

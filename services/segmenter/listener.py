@@ -12,9 +12,8 @@ from kafka.errors import KafkaError
 from mode import Service
 from psycopg import sql
 
-from services.segmenter import arrays, staging
+from services.segmenter.connection import connect
 from services.segmenter.staging import Connection
-from shared.database.engine import connect
 from shared.logging import logger
 from shared.settings import SegmenterSettings
 
@@ -58,9 +57,7 @@ class Listener(Service):
         delay = 0.1
         while not self.ending.is_set():
             try:
-                with connect(self.settings.database, autocommit=True) as connection:
-                    staging.prepare(connection)
-                    arrays.prepare(connection)
+                with connect(self.settings.database) as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
                     delay = 0.1
                     self._attend(connection)

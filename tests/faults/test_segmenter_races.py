@@ -11,10 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from services.segmenter import arrays, staging
 from services.segmenter.backfill import Backfill
 from services.segmenter.batch import Batches, process_or_split
-from shared.database.engine import connect
+from services.segmenter.connection import connect
 from shared.settings import SegmenterSettings
 from tests.segments import SEGMENTS, add_organization
 from tests.stack import eventually
@@ -26,9 +25,7 @@ DAY = timedelta(days=1)
 
 @contextmanager
 def connected(database: str) -> Iterator[Batches]:
-    with connect(database, autocommit=True) as connection:
-        staging.prepare(connection)
-        arrays.prepare(connection)
+    with connect(database) as connection:
         yield Batches(connection, "crm.mail.v1", lambda: NOW)
 
 
@@ -89,7 +86,7 @@ def meet(database: str, one: Batches, first: Sequence[Event], two: Batches, then
     """`then` runs in the second lane, as far as it comes, while `first` is done and not committed in the first."""
     second = threading.Thread(target=two.process, args=(records(then),))
     waiting = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
-    with at_the_end_of(one, *first), connect(database, autocommit=True) as watch:
+    with at_the_end_of(one, *first), connect(database) as watch:
         second.start()
         pid = two.connection.info.backend_pid
         eventually(lambda: not second.is_alive() or watch.execute(waiting, [pid]).fetchone() == (True,), deadline=20)

@@ -13,11 +13,10 @@ from aiokafka.errors import KafkaTimeoutError
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from services.segmenter import arrays, staging
 from services.segmenter.backfill import Backfill
 from services.segmenter.batch import Batches, process_or_split
+from services.segmenter.connection import connect
 from services.segmenter.relay import FILL_PATIENCE, Relay
-from shared.database.engine import connect
 from shared.kafka import Topic
 from shared.settings import SegmenterSettings
 from tests.segmenter import CRITERIA, consume, organize, replayed
@@ -37,9 +36,7 @@ def chosen(settings: Settings) -> SegmenterSettings:
 
 @pytest.fixture
 def batches(chosen: SegmenterSettings) -> Iterator[Batches]:
-    with connect(chosen.database, autocommit=True) as connection:
-        staging.prepare(connection)
-        arrays.prepare(connection)
+    with connect(chosen.database) as connection:
         yield Batches(connection, "crm.mail.v1", lambda: NOW)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 import tests.ingest
 from services.admin import customer_events
-from services.segmenter import arrays, express, staging
+from services.segmenter import express
 from services.segmenter.batch import Batches
-from shared.database.engine import connect
+from services.segmenter.connection import connect
 from shared.settings import AdminSettings, IngestSettings
 from tests import admin, console
 from tests.admin import Api
@@ -23,9 +23,7 @@ from tests.till import NOW
 
 @pytest.fixture
 def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
-    with connect(database, autocommit=True) as connection:
-        staging.prepare(connection)
-        arrays.prepare(connection)
+    with connect(database) as connection:
         yield connection
 
 

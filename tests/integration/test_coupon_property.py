@@ -17,10 +17,10 @@ from sqlalchemy import Engine
 from services.ingest.till.asked import Named, Redeemed, Released, Unknown, Use, Wanted
 from services.ingest.till.booking import book, quote
 from services.ingest.till.redemptions import UNPUBLISHED, event_of
-from services.segmenter import arrays, staging
 from services.segmenter.batch import Batches
+from services.segmenter.connection import connect
 from services.segmenter.verify_redemptions import differences
-from shared.database.engine import connect, engine
+from shared.database.engine import engine
 from shared.domain.coupons import Basket, Offer, Refused
 from tests.segments import add_organization
 from tests.till import NOW, Record, event, records, redeemed
@@ -204,9 +204,7 @@ def machine(connection: psycopg.Connection[Any], reader: Engine) -> type[RuleBas
 @contextmanager
 def opened(database: str) -> Iterator[tuple[psycopg.Connection[Any], Engine]]:
     reader = engine(database)
-    with connect(database, autocommit=True) as connection:
-        staging.prepare(connection)
-        arrays.prepare(connection)
+    with connect(database) as connection:
         yield connection, reader
     reader.dispose()
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.segmenter import arrays, replay, staging
+from services.segmenter import replay
 from services.segmenter.batch import Batches, process_or_split
-from shared.database.engine import connect
+from services.segmenter.connection import connect
 from shared.kafka import Topic
 from shared.settings import SegmenterSettings
 from tests.segmenter import consume, organize
@@ -25,9 +25,7 @@ def chosen(settings: Callable[..., Any]) -> SegmenterSettings:
 
 @pytest.fixture
 def batches(chosen: SegmenterSettings) -> Iterator[Batches]:
-    with connect(chosen.database, autocommit=True) as connection:
-        staging.prepare(connection)
-        arrays.prepare(connection)
+    with connect(chosen.database) as connection:
         yield Batches(connection, "crm.mail.v1", lambda: NOW)
 
 
