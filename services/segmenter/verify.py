@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select, text, true
 
 from services.segmenter import verify_memberships, verify_recent, verify_redemptions, verify_stats
-from services.segmenter.verify_memberships import Found, Part
+from services.segmenter.differences import Difference, Part
 from shared.clock import utc_now
 from shared.database.engine import engine
 from shared.database.ledger_stats import STATS
@@ -31,19 +31,6 @@ READERS = 2
 
 Tell = Callable[[str, int, int], None]
 """Hears the organization, how many parts of it are done, and how many there are."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What was expected of a customer, by the ledger, and what was found. `about` is a stat, `recent`, `segment:ID`,
-    `redemption:CODE:SALE` or, of no customer, `member_count:ID` or `coupon:CODE`.
-    """
-
-    organization_id: str
-    customer_id: str
-    about: str
-    expected: Any
-    found: Any
 
 
 @dataclass
@@ -61,7 +48,7 @@ class Report:
             "customers_checked": self.customers_checked,
             "memberships_checked": self.memberships_checked,
             "redemptions_checked": self.redemptions_checked,
-            "differences": [vars(difference) for difference in self.differences],
+            "differences": [difference._asdict() for difference in self.differences],
         }
 
 
@@ -95,17 +82,17 @@ def _wrong(reader: Engine, name: str, time_zone: str, report: Report, tell: Tell
         is_over = time.monotonic() > until
         with _snapshot(reader) as (connection, snapshot):
             parts = list(_parts(connection, name, time_zone, suspects))
-            again = {each[:2] for each in _ask(reader, snapshot, parts, lambda *_: None)}
-        suspects = [each for each in suspects if each[:2] in again]
-    return [Difference(name, *each) for each in suspects]
+            again = {each.place for each in _ask(reader, snapshot, parts, lambda *_: None)}
+        suspects = [each for each in suspects if each.place in again]
+    return suspects
 
 
 def _parts(
-    connection: Connection, name: str, time_zone: str, suspects: Sequence[Found] | None = None
+    connection: Connection, name: str, time_zone: str, suspects: Sequence[Difference] | None = None
 ) -> Iterator[Part]:
     """What there is to ask; of `suspects` only, if given."""
-    abouts = None if suspects is None else {each[1] for each in suspects}
-    ids = None if suspects is None else sorted({each[0] for each in suspects})
+    abouts = None if suspects is None else {each.about for each in suspects}
+    ids = None if suspects is None else sorted({each.customer_id for each in suspects})
     if abouts is None or not abouts.isdisjoint(STATS):
         yield partial(verify_stats.differences, organization_id=name, ids=ids)
     if abouts is None or verify_recent.ABOUT in abouts:
@@ -122,20 +109,20 @@ def _snapshot(reader: Engine) -> Iterator[tuple[Connection, str]]:
         yield connection, connection.scalar(select(func.pg_export_snapshot())) or ""
 
 
-def _ask(reader: Engine, snapshot: str, parts: Sequence[Part], tell: Callable[[int, int], None]) -> list[Found]:
-    def ask(part: Part) -> list[Found]:
+def _ask(reader: Engine, snapshot: str, parts: Sequence[Part], tell: Callable[[int, int], None]) -> list[Difference]:
+    def ask(part: Part) -> list[Difference]:
         with reader.connect() as connection:
             connection.execute(text(f"SET TRANSACTION SNAPSHOT '{snapshot}'"))
             hold_sets(connection)
             return part(connection)
 
-    found: list[Found] = []
+    found: list[Difference] = []
     tell(0, len(parts))
     with ThreadPoolExecutor(READERS) as pool:
         for done, answer in enumerate(as_completed([pool.submit(ask, part) for part in parts]), 1):
             found += answer.result()
             tell(done, len(parts))
-    return sorted(found, key=lambda each: each[:2])
+    return sorted(found, key=lambda each: each.place)
 
 
 def _count(connection: Connection, name: str, report: Report) -> None:

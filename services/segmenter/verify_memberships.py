@@ -6,26 +6,22 @@ elsewhere is asked by itself: the set that it needs is held in memory meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, any_, case, func, literal, or_, select
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from services.segmenter.differences import Difference, Part
 from shared.database.predicate import inside, listed, predicate
 from shared.database.tables import customer, segment
 from shared.domain.criteria import Criteria, parse
 from shared.domain.criteria.windows import series_of
 
 AT_ONCE = 25  # segments in a statement
-
-Found = tuple[str, str, Any, Any]
-"""customer_id, what it is about, what was expected and what was found."""
-Part = Callable[[Connection], list[Found]]
 
 
 @dataclass(frozen=True)
@@ -84,25 +80,25 @@ def _says_the_row(criteria: Criteria) -> bool:
 
 def _wrong(
     connection: Connection, organization_id: str, memberships: Sequence[Membership], ids: Sequence[str] | None
-) -> list[Found]:
+) -> list[Difference]:
     wrong = [each.wanted != each.has_bit for each in memberships]
     found = [case((differs, each.has_bit)) for differs, each in zip(wrong, memberships, strict=True)]
     query = select(customer.c.customer_id, *found).where(customer.c.organization_id == organization_id, or_(*wrong))
     if ids is not None:
         query = query.where(customer.c.customer_id == any_(literal(list(ids), ARRAY(SqlText))))
     return [
-        (customer_id, f"segment:{each.segment_id}", not is_in, is_in)
+        Difference(organization_id, customer_id, f"segment:{each.segment_id}", not is_in, is_in)
         for customer_id, *bits in connection.execute(query)
         for each, is_in in zip(memberships, bits, strict=True)
         if is_in is not None
     ]
 
 
-def _miscounted(connection: Connection, organization_id: str, segments: Sequence[RowMapping]) -> list[Found]:
+def _miscounted(connection: Connection, organization_id: str, segments: Sequence[RowMapping]) -> list[Difference]:
     counts = [func.count().filter(inside(row["slot"])) for row in segments]
     query = select(*counts).select_from(customer).where(customer.c.organization_id == organization_id)
     return [
-        ("", f"member_count:{row['segment_id']}", expected, row["member_count"])
+        Difference(organization_id, "", f"member_count:{row['segment_id']}", expected, row["member_count"])
         for row, expected in zip(segments, connection.execute(query).one(), strict=True)
         if row["member_count"] != expected
     ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from sqlalchemy import Connection
 
 from services.segmenter import arrays, history, recent, staging
+from services.segmenter.differences import Difference
 from services.segmenter.program import Programs
 from services.segmenter.recent import Lately
 from shared.domain.criteria.columns import micros
@@ -26,8 +27,8 @@ ORDER BY customer_id LIMIT %s
 
 def differences(
     connection: Connection, organization_id: str, time_zone: str, now: datetime, ids: Sequence[str] | None
-) -> list[tuple[str, str, Any, Any]]:
-    """customer_id, ABOUT, the entries that were expected and those found; of the customers `ids` only, if given."""
+) -> list[Difference]:
+    """Of entries, for people; of the customers `ids` only, if given."""
     driver = cast("staging.Connection", connection.connection.driver_connection)
     arrays.prepare(driver)
     return compared(driver, organization_id, time_zone, now, ids)
@@ -35,7 +36,7 @@ def differences(
 
 def compared(
     connection: staging.Connection, organization_id: str, time_zone: str, now: datetime, ids: Sequence[str] | None
-) -> list[tuple[str, str, Any, Any]]:
+) -> list[Difference]:
     """The same, on a connection of the segmenter's."""
     lately = Programs().of(connection, organization_id, time_zone).lately
     if lately is None:
@@ -55,7 +56,7 @@ def _chunks(
 
 def _wrong(
     connection: staging.Connection, organization_id: str, lately: Lately, now: int, kept: Sequence[tuple[str, bytes]]
-) -> Iterator[tuple[str, str, Any, Any]]:
+) -> Iterator[Difference]:
     is_complete, since, found = recent.unpack([row[1] for row in kept], lately, now)
     rows = np.flatnonzero(is_complete)  # another heading says that nobody relies on it
     ids = [kept[row][0] for row in rows.tolist()]
@@ -64,4 +65,5 @@ def _wrong(
     wanted, got = (recent.pack(each.in_order(), since, lately) for each in (expected, found))
     for row in rows.tolist():
         if wanted[row] != got[row]:
-            yield kept[row][0], ABOUT, recent.shown(wanted[row], lately), recent.shown(got[row], lately)
+            shown = (recent.shown(each[row], lately) for each in (wanted, got))
+            yield Difference(organization_id, kept[row][0], ABOUT, *shown)

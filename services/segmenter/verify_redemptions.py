@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Connection, text
+
+from services.segmenter.differences import Difference
 
 # A commit whose event is still on its way is in no ledger yet: only its counters are compared.
 REDEMPTIONS = text("""
@@ -38,15 +38,15 @@ GROUP BY c.organization_id, c.code
 """)
 
 
-def differences(connection: Connection, organization_id: str) -> list[tuple[str, str, Any, Any]]:
-    """customer_id (empty for a coupon's counters), what it is about, what was expected and what was found."""
+def differences(connection: Connection, organization_id: str) -> list[Difference]:
+    """Of uses, and of coupons' counters."""
     given = {"organization_id": organization_id}
     wrong = [
-        (row.customer_id, f"redemption:{row.code}:{row.sale_id}", row.expected, row.found)
+        Difference(organization_id, row.customer_id, f"redemption:{row.code}:{row.sale_id}", row.expected, row.found)
         for row in connection.execute(REDEMPTIONS, given)
     ]
     counters = [
-        ("", f"coupon:{row.code}", row.expected, row.found)
+        Difference(organization_id, "", f"coupon:{row.code}", row.expected, row.found)
         for row in connection.execute(COUNTERS, given)
         if row.expected != row.found
     ]

@@ -10,14 +10,13 @@ from sqlalchemy import Connection, any_, func, literal, or_, select
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from services.segmenter.differences import Difference
 from shared.database.ledger_stats import STATS, stats_from_ledger
 from shared.database.tables import customer
 
 
-def differences(
-    connection: Connection, organization_id: str, ids: Sequence[str] | None
-) -> list[tuple[str, str, Any, Any]]:
-    """customer_id, the stat, what was expected and what was found; of the customers `ids` only, if given."""
+def differences(connection: Connection, organization_id: str, ids: Sequence[str] | None) -> list[Difference]:
+    """Of stats; of the customers `ids` only, if given."""
     scope, kept = None, select(customer).where(customer.c.organization_id == organization_id)
     if ids is not None:
         named = literal(list(ids), ARRAY(SqlText))
@@ -37,7 +36,7 @@ def differences(
         .where(or_(*(expected.c[stat].is_distinct_from(found.c[stat]) for stat in STATS)))
     )
     return [
-        (customer_id, stat, _plain(wanted), _plain(got))
+        Difference(organization_id, customer_id, stat, _plain(wanted), _plain(got))
         for customer_id, *stats in connection.execute(query)
         for stat, wanted, got in zip(STATS, stats[: len(STATS)], stats[len(STATS) :], strict=True)
         if wanted != got
