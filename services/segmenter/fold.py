@@ -1,4 +1,4 @@
-"""Third step: fold what is new into the customers' stats; recompute from the ledger where adding is not enough.
+"""Fold what is new into the customers' stats; recompute from the ledger where adding is not enough.
 
 Adding is enough for sales and redemptions that nothing has adjusted. A refund, void or reversal recomputes the
 customers it concerns: right first, and rare.

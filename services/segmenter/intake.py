@@ -1,4 +1,4 @@
-"""First step of a batch: from Kafka's records to rows for the ledger, and to dead letters with a reason."""
+"""From Kafka's records to rows for the ledger, and to dead letters with a reason."""
 
 from __future__ import annotations
 

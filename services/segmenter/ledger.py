@@ -1,4 +1,4 @@
-"""Second step: into the ledger, where only what is new counts."""
+"""Into the ledger, where only what is new counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry of the segmenter: settings, logging, metrics, run."""
+"""The service segmenter as a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fourth step: evaluate the segments over customers, and write only what differs."""
+"""Evaluate the segments over customers, and write only what differs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Last step: uses of coupons as the ledger has them, whatever came first: a commit, the till's own event, or a void.
+"""Uses of coupons as the ledger has them, whatever came first: a commit, the till's own event, or a void.
 
 A redemption that the till told of is always recorded. Where it broke a limit it is flagged over_limit: the till was
 offline, and nobody could stop it.
