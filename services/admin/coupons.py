@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 
 from services.admin import audit, coupon_counts, segments
 from services.admin.coupon_models import Coupon, NewCoupon, Rules, check, columns, fields
@@ -13,14 +13,13 @@ from services.admin.paging import Page, cut, read_cursor
 from services.admin.patches import laid_over, refuse_unknown
 from services.admin.versions import check_match
 from shared.database.coupons import coupon_of
+from shared.database.locks import ALONE
 from shared.database.tables import coupon, coupon_code, coupon_use
 from shared.domain.coupons.codes import generate, normalise, warnings
 from shared.domain.coupons.exposure import exposure
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.keys import Key
 
-# The segmenter's batches share this lock: no redemption slips in between while uses of before are counted.
-ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:organization_id, 0))")
 FIXED_ONCE_USED = ("type", "value")
 
 
@@ -64,7 +63,8 @@ def row_of(connection: Connection, organization_id: str, code: str, *, locked: b
 def create(connection: Connection, key: Key, wanted: NewCoupon, now: datetime) -> str:
     """Its code. Raises ConflictError where the code is taken, InvalidError for a segment that does not exist."""
     _check(connection, key.organization_id, wanted)
-    connection.execute(ALONE, {"organization_id": key.organization_id})
+    # No redemption slips in between while uses of before are counted.
+    connection.exec_driver_sql(ALONE, (key.organization_id,))
     code = wanted.code or _free(connection, key.organization_id)
     if _is_taken(connection, key.organization_id, code):
         raise ConflictError(f"The code {code} is taken. Choose another, or leave it out to get a new one.")

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.segmenter import fill
-from services.segmenter.batch import ALONE, SHARE
 from services.segmenter.fill import Pages
 from services.segmenter.listener import Listener
 from services.segmenter.moves import Moves
@@ -23,6 +22,7 @@ from services.segmenter.staging import Connection
 from shared import metrics
 from shared.clock import Clock, utc_now
 from shared.database.channels import OUTBOX, SEGMENTS
+from shared.database.locks import ALONE, SHARE
 from shared.database.tables.segments import PLACES
 from shared.domain.criteria.windows import series_of
 from shared.logging import logger

@@ -19,15 +19,13 @@ from services.segmenter.moves import Moves
 from services.segmenter.program import Program, Programs
 from services.segmenter.staging import CUSTOMER_ID, NUMBER, ORGANIZATION_ID, SALE_ID, TYPE, Connection
 from shared.clock import Clock, utc_now
+from shared.database.locks import ALONE, SHARE
 from shared.domain.events import Reason
 from shared.logging import logger
 
 log = logger(__name__)
 
 ORGANIZATIONS = "SELECT organization_id, currency, time_zone FROM organization WHERE organization_id = ANY(%s)"
-# Batches share an organization's lock; a merge, an erasure or a stray adjustment takes it alone.
-SHARE = "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))"
-ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 # Adjustments and redemptions that no visible sale of the same customer explains: what they belong to may be on its way
 # in another lane. So may be those whose sale was not yet looked at again.
 STRAY = """

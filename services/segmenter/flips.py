@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.segmenter import forgetting, memberships
-from services.segmenter.batch import SHARE
 from services.segmenter.listener import LONGEST_WAIT, Listener
 from services.segmenter.moves import Moves
 from services.segmenter.program import Programs
@@ -17,6 +16,7 @@ from services.segmenter.staging import Connection
 from shared import metrics
 from shared.clock import Clock, utc_now
 from shared.database.channels import FLIPS
+from shared.database.locks import SHARE
 from shared.settings import SegmenterSettings
 
 AT_ONCE = 2_000

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import Connection, func, select
+
+# The lock of an organization, until the transaction ends. Batches of events share it; a merge, an erasure, a stray
+# adjustment, a part of a fill, and whoever else must see all that was counted, take it alone.
+SHARE: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))"
+ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 
 def take_lock(connection: Connection, name: str) -> bool:
