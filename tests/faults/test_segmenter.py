@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from shared.clock import utc_now
 from shared.settings import SegmenterSettings
-from tests.segmenter import Segmenter, assert_right, of_its_own, organize, publish
+from tests.segmenter import Segmenter, assert_right, of_its_own, publish
 from tests.stack import eventually
 from tests.traffic import Traffic
 
@@ -21,13 +21,6 @@ pytestmark = pytest.mark.faults
 Settings = Callable[..., Any]
 EVENTS = 8_000
 FEW = 3_000
-
-
-@pytest.fixture
-def chosen(settings: Settings) -> SegmenterSettings:
-    made: SegmenterSettings = settings(SegmenterSettings)
-    organize(made)
-    return made
 
 
 @pytest.fixture

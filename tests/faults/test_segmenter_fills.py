@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from shared.kafka import Topic
 from shared.settings import SegmenterSettings
 from tests.criteria_model import Criteria
 from tests.model_events import Event
-from tests.segmenter import CRITERIA, Place, Segmenter, assert_right, consume, of_its_own, organize, publish
+from tests.segmenter import CRITERIA, Place, Segmenter, assert_right, consume, of_its_own, publish
 from tests.stack import eventually
 from tests.till import sale
 
@@ -92,13 +92,6 @@ def selling(tills: Tills) -> Iterator[None]:
     finally:
         tills.ending.set()
         thread.join(60)
-
-
-@pytest.fixture
-def chosen(settings: Callable[..., Any]) -> SegmenterSettings:
-    made: SegmenterSettings = settings(SegmenterSettings)
-    organize(made)
-    return made
 
 
 def test_killed_in_the_midst_of_fills_and_flips_it_ends_where_a_recompute_does(

@@ -19,19 +19,12 @@ from services.segmenter.connection import connect
 from services.segmenter.relay import FILL_PATIENCE, Relay
 from shared.kafka import Topic
 from shared.settings import SegmenterSettings
-from tests.segmenter import CRITERIA, consume, organize, replayed
+from tests.segmenter import CRITERIA, consume, replayed
 from tests.till import NOW, Event, Record, records, sale
 
 pytestmark = pytest.mark.faults
 Settings = Callable[..., Any]
 AS_LARGE_AS_THE_BROKER_TAKES = 2_097_000
-
-
-@pytest.fixture
-def chosen(settings: Settings) -> SegmenterSettings:
-    made: SegmenterSettings = settings(SegmenterSettings)
-    organize(made)
-    return made
 
 
 @pytest.fixture
