@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 
 from services.local.demo import households
 from services.local.demo.catalog import Catalog
+from services.local.demo.coupons import redeemed
 from services.local.demo.organization import ORGANIZATION_ID, TIME_ZONE
-from shared.domain.event_structs import CouponRedeemedData, SaleCompletedData, SaleRefundedData, SaleVoidedData
-from shared.domain.events import CouponRedeemed, Event, Line, SaleCompleted, SaleRefunded, SaleVoided
+from shared.domain.event_structs import SaleCompletedData, SaleRefundedData, SaleVoidedData
+from shared.domain.events import Event, Line, SaleCompleted, SaleRefunded, SaleVoided
 
 NEWCOMER, REFUND, VOID, COUPON = 0.03, 0.03, 0.015, 0.06  # shares of visits
 COUPON_PERCENT = 10
@@ -47,7 +48,7 @@ class Cashier:
         code = self.chance.choice(self._shop.coupons) if self.chance.random() < COUPON else None
         sale = self._sale(self.chance.choice(self._customers), now, code)
         self._sales.append(sale)
-        return [sale] if code is None else [sale, _redeemed(sale, code)]
+        return [sale, *redeemed(sale)]
 
     def _newcomer(self, now: datetime) -> list[Event]:
         """Somebody registers; the first purchase follows. Topics keep no order, so it comes in a request of its own."""
@@ -137,22 +138,3 @@ class Cashier:
     def _take(self) -> SaleCompleted:
         self._sales.rotate(self.chance.randrange(len(self._sales)))
         return self._sales.pop()
-
-
-def _redeemed(sale: SaleCompleted, code: str) -> CouponRedeemed:
-    return CouponRedeemed(
-        specversion="1.0",
-        id=f"{sale.id}-{code}",
-        source=sale.source,
-        time=sale.time,
-        data=CouponRedeemedData(
-            organization_id=ORGANIZATION_ID,
-            store_id=sale.data.store_id,
-            terminal_id=sale.data.terminal_id,
-            coupon_code=code,
-            sale_id=sale.data.sale_id,
-            customer_id=sale.data.customer_id,
-            currency=sale.data.currency,
-            discount=sale.data.discount,
-        ),
-    )

@@ -20,8 +20,9 @@ import msgspec
 
 from services.local.demo import households
 from services.local.demo.baskets import COLUMNS, Baskets, baskets_of, redemptions_of
+from services.local.demo.coupons import redeemed
 from services.local.demo.organization import CURRENCY, ORGANIZATION_ID
-from shared.domain.event_structs import CouponRedeemedData, SaleCompletedData
+from shared.domain.event_structs import SaleCompletedData
 from shared.domain.events import (
     CouponRedeemed,
     CustomerConsentChanged,
@@ -79,7 +80,7 @@ class Year:
                     profile = self.profiles[baskets.household_id[index]]
                     yield households.registered(profile, sale)
                     yield households.consented(profile, sale)
-                yield from _redeemed(sale, codes)
+                yield from redeemed(sale)
 
 
 def load(today: date, currency: str = CURRENCY) -> Year:
@@ -145,24 +146,3 @@ def _sale(baskets: Baskets, index: int, lines: list[Line], codes: list[str], cur
             lines=lines,
         ),
     )
-
-
-def _redeemed(sale: SaleCompleted, codes: list[str]) -> Iterator[CouponRedeemed]:
-    for number, code in enumerate(codes):
-        share, rest = divmod(sale.data.discount, len(codes))
-        yield CouponRedeemed(
-            specversion="1.0",
-            id=f"{sale.id}-{code}",
-            source=sale.source,
-            time=sale.time,
-            data=CouponRedeemedData(
-                organization_id=sale.data.organization_id,
-                store_id=sale.data.store_id,
-                terminal_id=sale.data.terminal_id,
-                coupon_code=code,
-                sale_id=sale.data.sale_id,
-                customer_id=sale.data.customer_id,
-                currency=sale.data.currency,
-                discount=share + (number < rest),
-            ),
-        )
