@@ -26,7 +26,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS dirty (
 ) ON COMMIT DELETE ROWS
 """
 
-INCOMING = (
+INCOMING: tuple[tuple[str, str], ...] = (
     ("n", "int4"),
     ("organization_id", "text"),
     ("source", "text"),
