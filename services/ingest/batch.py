@@ -9,7 +9,6 @@ from datetime import datetime
 
 import msgspec
 
-from services.ingest.publisher import Record
 from services.ingest.records import Record
 from shared.domain.events import Reason, TillEvent, decode_till, id_of, kafka_key, topic_of
 from shared.errors import InvalidError

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import Column, ColumnElement, Connection, case, func, literal, null, select, text, update
 
-from services.ingest.publisher import Record
 from services.ingest.records import Record, event_record
 from shared import metrics
 from shared.database.suppressions import Suppressed, suppress

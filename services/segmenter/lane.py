@@ -16,7 +16,6 @@ from services.segmenter.batch import Batches, Outcome, process_or_split
 from services.segmenter.connection import connect
 from services.segmenter.failures import Failures
 from shared import metrics
-from shared.database.engine import connect
 from shared.domain.events import id_of
 from shared.kafka import Topic
 from shared.logging import logger

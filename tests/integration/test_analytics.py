@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from services.admin import analytics
 from shared.clock import utc_now
