@@ -87,7 +87,7 @@ def test_an_import_tells_when_kafka_is_away_and_when_its_process_died(
 
 def test_a_list_goes_into_a_static_segment_and_tells_whom_it_left_out(api: Api, visit: Visit) -> None:
     api.add_segment("fair", 9)
-    api.add_segment("vip", 10, kind="dynamic")
+    api.add_segment("vip", 10, kind="dynamic", criteria={"field": "visit_count", "op": "gte", "value": 3})
     api.add_customer("c-1", memberships=b"\x00\x02")  # as the segmenter will have set it
     api.add_customer("c-secret", "other")
     client = visit(console.add_user(api, "marketer"))
