@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from services.segmenter.staging import Connection
@@ -42,12 +42,6 @@ FORGET_EDITS = """
 UPDATE audit_log SET subject = 'customer:erased', detail = '{}'
 WHERE organization_id = %(organization_id)s AND subject = 'customer:' || %(root)s
 """
-# Records that could not count may say as much of somebody as those that did. Of who was erased long ago and came again,
-# only those of before.
-FORGET_LETTERS = """
-DELETE FROM dead_letter WHERE organization_id = %(organization_id)s AND key = ANY(%(keys)s)
-  AND recorded_at <= coalesce(%(until)s, now())
-"""
 # What is to be published still names the customer, so the timer comes back for it.
 COME_BACK = """
 INSERT INTO flip (organization_id, customer_id, due_at, cause)
@@ -86,14 +80,6 @@ SELECT DISTINCT customer_id FROM segment_change
 WHERE organization_id = %(organization_id)s AND customer_id = ANY(%(ids)s)
 """
 SOON = timedelta(minutes=1)
-
-
-def forget_letters(
-    connection: Connection, organization_id: str, ids: Iterable[str], until: datetime | None = None
-) -> None:
-    """Dead letters under the keys of these customers: all so far, or those recorded `until` an instant."""
-    keys = [f"{organization_id}/{name}".encode() for name in ids]
-    connection.execute(FORGET_LETTERS, {"organization_id": organization_id, "keys": keys, "until": until})
 
 
 def finish(connection: Connection, organization_id: str, ids: Sequence[str], now: datetime) -> None:

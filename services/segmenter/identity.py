@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.segmenter import merged_mail
-from services.segmenter.forgetting import AT_ONCE, forget_letters
+from services.segmenter.forgetting import AT_ONCE
 from services.segmenter.staging import Connection
 
 Edge = tuple[str, datetime, str]
@@ -132,7 +132,6 @@ def apply(connection: Connection) -> list[Leaver]:
         leavers.update(_regroup(connection, organization_id, ids))
     for organization_id, _, customer_id, at, *_ in connection.execute(INCOMING, [["customer.erased"]]).fetchall():
         edges, group = _group(connection, organization_id, {customer_id})
-        forget_letters(connection, organization_id, group)
         root = roots(edges).get(customer_id, customer_id)
         if _erase(connection, organization_id, group, root, at):
             leavers -= {(organization_id, name) for name in group}
@@ -204,7 +203,6 @@ def _erase(connection: Connection, organization_id: str, ids: set[str], root: st
     """Whether merges were forgotten, so that what these customers did since is each one's own again."""
     for name in ids:
         connection.execute(NOTE_ERASURE, [organization_id, digest(organization_id, name), at])
-    forget_letters(connection, organization_id, ids, at)
     known = {"organization_id": organization_id, "root": root, "at": at}
     for statement in (*AT_ONCE, ADD_DIRTY):
         connection.execute(statement, known)

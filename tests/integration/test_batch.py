@@ -163,23 +163,6 @@ def test_an_erased_customer_is_gone_and_the_revenue_stays(batches: Batches) -> N
     assert stats(batches, "c-1")["total_spent"] == 100
 
 
-def test_an_erasure_takes_what_could_not_count_of_the_customer_and_of_nobody_else(batches: Batches) -> None:
-    count(batches, event("customer.merged", "m", NOW - DAY, customer_id="c-1", into_customer_id="c-2"))
-    bad = [upserted(n, f"c-{n}", NOW, email="no address") for n in (1, 2, 3)]
-    count(batches, *bad)
-    assert [reason for reason, _ in letters(batches)] == ["invalid_field"] * 3
-    count(batches, event("customer.erased", "x", NOW, customer_id="c-1"))
-    kept = batches.connection.execute("SELECT convert_from(key, 'UTF8') FROM dead_letter").fetchall()
-    assert kept == [("demo/c-3",)]
-    # A merge of later says nothing of what somebody sent who came again.
-    count(batches, *(upserted(n, f"c-{n}", NOW, email="no address") for n in (4, 5)))
-    count(batches, event("customer.erased", "y", NOW - 900 * DAY, customer_id="c-4"))
-    count(batches, upserted(6, "c-4", NOW, email="no address"))
-    count(batches, event("customer.merged", "m2", NOW, customer_id="c-4", into_customer_id="c-5"))
-    kept = batches.connection.execute("SELECT convert_from(key, 'UTF8') FROM dead_letter ORDER BY key").fetchall()
-    assert kept == [("demo/c-3",), ("demo/c-4",), ("demo/c-5",)]
-
-
 @pytest.mark.parametrize("is_late", [False, True])
 @pytest.mark.parametrize("erased", ["c-1", "c-2"])
 def test_an_erasure_reaches_who_was_merged_before_it_also_when_the_merge_comes_late(
